@@ -1,0 +1,9 @@
+//! The wire between the command line and the server: data only, the one thing both
+//! sides import. Times are RFC 3339 in UTC.
+
+pub mod error;
+pub mod routes;
+pub mod secrets;
+pub mod servers;
+pub mod tokens;
+pub mod workspaces;

@@ -1,0 +1,73 @@
+//! Every URL of the contract, once. Constants are the router's patterns; functions
+//! build paths from checked slugs and names, so nothing needs escaping.
+
+use crate::domain::{SecretName, ServerSlug, WorkspaceSlug};
+
+/// Beginning of every admin route.
+pub const ADMIN_PREFIX: &str = "/api/v1/admin/";
+/// Beginning of every gateway route.
+pub const GATEWAY_PREFIX: &str = "/ws/";
+/// Answers 200 while the process runs.
+pub const HEALTHZ: &str = "/healthz";
+/// Answers 200 once the server takes requests.
+pub const READYZ: &str = "/readyz";
+/// Says whose key it is.
+pub const VALIDATE: &str = "/api/v1/cli/validate";
+/// MCP servers of a workspace.
+pub const SERVERS: &str = "/api/v1/admin/mcp-servers";
+/// One MCP server.
+pub const SERVER: &str = "/api/v1/admin/mcp-servers/{slug}";
+/// Secrets of one server.
+pub const SECRETS: &str = "/api/v1/admin/mcp-servers/{slug}/secrets";
+/// One secret.
+pub const SECRET: &str = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}";
+/// The injection rule of one secret.
+pub const INJECTION: &str = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}/injection";
+/// Workspaces of the project.
+pub const WORKSPACES: &str = "/api/v1/admin/workspaces";
+/// One workspace.
+pub const WORKSPACE: &str = "/api/v1/admin/workspaces/{workspace}";
+/// Tokens of one workspace.
+pub const TOKENS: &str = "/api/v1/admin/workspaces/{workspace}/tokens";
+/// One token.
+pub const TOKEN: &str = "/api/v1/admin/workspaces/{workspace}/tokens/{token_id}";
+
+/// Path of one MCP server.
+pub fn server(slug: &ServerSlug) -> String {
+    format!("{SERVERS}/{slug}")
+}
+
+/// Path of a server's secrets.
+pub fn secrets(slug: &ServerSlug) -> String {
+    format!("{SERVERS}/{slug}/secrets")
+}
+
+/// Path of one secret.
+pub fn secret(slug: &ServerSlug, name: &SecretName) -> String {
+    format!("{SERVERS}/{slug}/secrets/{name}")
+}
+
+/// Path of a secret's injection rule.
+pub fn injection(slug: &ServerSlug, name: &SecretName) -> String {
+    format!("{SERVERS}/{slug}/secrets/{name}/injection")
+}
+
+/// Path of one workspace.
+pub fn workspace(slug: &WorkspaceSlug) -> String {
+    format!("{WORKSPACES}/{slug}")
+}
+
+/// Path of a workspace's tokens.
+pub fn tokens(slug: &WorkspaceSlug) -> String {
+    format!("{WORKSPACES}/{slug}/tokens")
+}
+
+/// Path of one token; the id is checked by the caller to be alphanumeric.
+pub fn token(slug: &WorkspaceSlug, token_id: &str) -> String {
+    format!("{WORKSPACES}/{slug}/tokens/{token_id}")
+}
+
+/// Path of a workspace's gateway.
+pub fn gateway(slug: &WorkspaceSlug) -> String {
+    format!("{GATEWAY_PREFIX}{slug}")
+}

@@ -1,0 +1,20 @@
+//! The words of the product: names, values, rules and credentials, with the
+//! checks that make them legal. No I/O, no async, no HTTP library, no database.
+
+pub mod api_key;
+pub mod injection;
+pub mod origin;
+pub mod reserved_header;
+pub mod secret_name;
+pub mod secret_value;
+pub mod server_slug;
+pub mod suggestion;
+pub mod workspace_token;
+
+pub use api_key::ApiKey;
+pub use injection::{Injection, InjectionHeader, InjectionProblem};
+pub use origin::{Origin, UpstreamUrl, UrlProblem};
+pub use secret_name::SecretName;
+pub use secret_value::{SecretValue, ValueProblem};
+pub use server_slug::{ServerSlug, WorkspaceSlug};
+pub use workspace_token::WorkspaceToken;

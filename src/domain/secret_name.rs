@@ -1,0 +1,64 @@
+//! Names of secrets: `[A-Za-z_][A-Za-z0-9_]{0,127}`, case kept.
+
+use std::fmt;
+
+/// Longest name, in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// The name of a secret, for example `GITHUB_TOKEN`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretName(String);
+
+/// Why a text is not a secret's name. The text itself is never repeated: people
+/// paste values where names belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a secret's name is 1 to 128 letters, digits and '_', and does not begin with a digit")]
+pub struct NameProblem;
+
+impl SecretName {
+    /// Accepts a legal name.
+    ///
+    /// # Errors
+    /// [`NameProblem`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, NameProblem> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let first_is_digit = text.starts_with(|c: char| c.is_ascii_digit());
+        if text.is_empty() || text.len() > MAX_NAME_BYTES || first_is_digit || !text.bytes().all(legal) {
+            return Err(NameProblem);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for SecretName {
+    type Err = NameProblem;
+    fn from_str(text: &str) -> Result<Self, NameProblem> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_and_refuses() {
+        for good in ["A", "_", "GITHUB_TOKEN", "apiKey2", &"N".repeat(128)] {
+            assert_eq!(SecretName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "1A", "A-B", "A B", "A=B", "Ä", "A\n", &"N".repeat(129)] {
+            assert!(SecretName::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
