@@ -71,7 +71,8 @@ impl UpstreamUrl {
         }
         let url = Url::parse(text).map_err(|_| UrlProblem::NotAUrl)?;
         let origin = Origin::of(&url).ok_or(UrlProblem::Scheme)?;
-        if !url.username().is_empty() || url.password().is_some() || text.contains('@') && has_user_info(text) {
+        if !url.username().is_empty() || url.password().is_some() || text.contains('@') && has_user_info(text)
+        {
             return Err(UrlProblem::UserInfo);
         }
         if url.fragment().is_some() {
@@ -133,9 +134,12 @@ mod tests {
     #[test]
     fn different_origins_differ() {
         let base = origin("https://api.example.com/");
-        for other in
-            ["http://api.example.com:443/", "https://api.example.com:444/", "https://api.example.com./", "https://x.com/"]
-        {
+        for other in [
+            "http://api.example.com:443/",
+            "https://api.example.com:444/",
+            "https://api.example.com./",
+            "https://x.com/",
+        ] {
             assert_ne!(origin(other), base, "{other}");
         }
     }
@@ -162,10 +166,21 @@ mod tests {
     #[test]
     fn loopback_hosts() {
         let loopback = |text: &str| is_loopback_host(&Url::parse(text).unwrap());
-        for text in ["http://127.0.0.1:1/", "http://127.9.9.9/", "http://[::1]/", "http://localhost/", "http://0x7f.1/"] {
+        for text in [
+            "http://127.0.0.1:1/",
+            "http://127.9.9.9/",
+            "http://[::1]/",
+            "http://localhost/",
+            "http://0x7f.1/",
+        ] {
             assert!(loopback(text), "{text}");
         }
-        for text in ["http://10.0.0.1/", "http://localhost.example.com/", "http://0.0.0.0/", "http://127.0.0.1.nip.io/"] {
+        for text in [
+            "http://10.0.0.1/",
+            "http://localhost.example.com/",
+            "http://0.0.0.0/",
+            "http://127.0.0.1.nip.io/",
+        ] {
             assert!(!loopback(text), "{text}");
         }
     }

@@ -78,9 +78,14 @@ mod tests {
 
     #[test]
     fn free_names() {
-        for name in
-            ["Authorization", "X-API-Key", "GITHUB_TOKEN", "X-Mcp-Secret-GITHUB-TOKEN", "Mcp-Secret-A", "Acceptor"]
-        {
+        for name in [
+            "Authorization",
+            "X-API-Key",
+            "GITHUB_TOKEN",
+            "X-Mcp-Secret-GITHUB-TOKEN",
+            "Mcp-Secret-A",
+            "Acceptor",
+        ] {
             assert!(!is_reserved(name), "{name}");
         }
     }

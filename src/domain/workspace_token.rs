@@ -55,7 +55,8 @@ pub(super) fn public_id<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = text.strip_prefix(prefix)?;
     let (id, random) = rest.split_once('_')?;
     let base62 = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let right = id.len() == TOKEN_ID_CHARS && random.len() == TOKEN_RANDOM_CHARS && base62(id) && base62(random);
+    let right =
+        id.len() == TOKEN_ID_CHARS && random.len() == TOKEN_RANDOM_CHARS && base62(id) && base62(random);
     right.then_some(id)
 }
 

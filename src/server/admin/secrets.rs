@@ -1,0 +1,99 @@
+//! Secrets: list, change of the rule, delete. (The value's way in is `set_secret`.)
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+
+use super::{Shared, find_server, no_such_secret, parse, secret_name, workspace_of};
+use crate::api::secrets::{DeletedList, InjectionDocument, SecretDocument, SecretList, SecretSummary};
+use crate::domain::SecretName;
+use crate::server::clock;
+use crate::server::error::ApiError;
+use crate::server::store::{RuleChange, SecretRow, WriteError};
+use crate::server::vault::{Binding, RowFacts};
+
+/// How often a change is tried again when somebody else was faster.
+pub(super) const MAX_ATTEMPTS: usize = 8;
+
+pub(super) fn summary(row: &SecretRow) -> SecretSummary {
+    SecretSummary {
+        name: row.name.to_string(),
+        injection: InjectionDocument::from(&row.rule),
+        created_at: clock::rfc3339(row.created_at),
+        updated_at: clock::rfc3339(row.updated_at),
+        version: row.version,
+    }
+}
+
+pub(super) async fn list(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path(slug): Path<String>,
+) -> Result<Json<SecretList>, ApiError> {
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let server = find_server(&project, &workspace, &slug).await?;
+    Ok(Json(SecretList { secrets: server.secrets.iter().map(summary).collect() }))
+}
+
+pub(super) async fn change_rule(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path((slug, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Json<SecretDocument>, ApiError> {
+    let request: InjectionDocument = parse(&body, "type (name, header or bearer), header, prefix")?;
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    for _ in 0..MAX_ATTEMPTS {
+        let server = find_server(&project, &workspace, &slug).await?;
+        let known = SecretName::parse(&name).ok().and_then(|name| server.secret(&name));
+        let before = known.ok_or_else(|| no_such_secret(&server, &name))?;
+        let rule = request
+            .check(&before.name)
+            .map_err(|problem| ApiError::invalid_value(format!("{problem}; nothing was changed")))?;
+        // A row that somebody tampered with must not get a fresh MAC.
+        project.vault.verify_row(
+            &Binding::of(&project.row.id, &server, before),
+            &RowFacts::of(before),
+            &before.row_mac,
+        )?;
+        let mut secret = SecretRow { rule, ..before.clone() };
+        secret.row_mac =
+            project.vault.row_mac(&Binding::of(&project.row.id, &server, &secret), &RowFacts::of(&secret))?;
+        let answer = summary(&secret);
+        let change = RuleChange { server_id: server.id.clone(), expected_mac: before.row_mac, secret };
+        match project.store.change_rule(change).await {
+            Ok(()) => return Ok(Json(SecretDocument { secret: answer })),
+            Err(WriteError::Changed) => {}
+            Err(WriteError::NotFound) => return Err(no_such_secret(&server, &name)),
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(WriteError::Changed.into())
+}
+
+pub(super) async fn delete(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path((slug, name)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let server = find_server(&project, &workspace, &slug).await?;
+    let parsed = secret_name(&name).map_err(|_| no_such_secret(&server, &name))?;
+    match project.store.delete_secret(&server.id, &parsed).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(WriteError::NotFound) => Err(no_such_secret(&server, &name)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+pub(super) async fn delete_all(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path(slug): Path<String>,
+) -> Result<Json<DeletedList>, ApiError> {
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let server = find_server(&project, &workspace, &slug).await?;
+    let deleted = project.store.delete_secrets(&server.id).await?;
+    Ok(Json(DeletedList { deleted }))
+}

@@ -1,0 +1,125 @@
+//! MCP servers: list, add, show, update, remove. None of it contacts an upstream.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use uuid::Uuid;
+
+use super::{Shared, display_name, find_server, parse, workspace_of};
+use crate::api::secrets::InjectionDocument;
+use crate::api::servers::{AddServerRequest, ServerList, ServerSummary, UpdateServerRequest};
+use crate::domain::{ServerSlug, UpstreamUrl};
+use crate::server::clock;
+use crate::server::error::ApiError;
+use crate::server::store::{ServerChange, ServerRow, WriteError};
+
+fn summary(row: &ServerRow) -> ServerSummary {
+    let rule = |secret: &crate::server::store::SecretRow| {
+        (secret.name.to_string(), InjectionDocument::from(&secret.rule))
+    };
+    ServerSummary {
+        slug: row.slug.to_string(),
+        name: row.name.clone(),
+        url: row.url.as_str().to_owned(),
+        enabled: row.enabled,
+        allow_private_network: row.allow_private_network,
+        secret_count: row.secrets.len() as u64,
+        inject_secrets: row.secrets.iter().map(rule).collect(),
+        created_at: clock::rfc3339(row.created_at),
+        updated_at: clock::rfc3339(row.updated_at),
+        detached: None,
+    }
+}
+
+fn upstream_url(text: &str) -> Result<UpstreamUrl, ApiError> {
+    UpstreamUrl::parse(text).map_err(|problem| ApiError::invalid_value(problem.to_string()))
+}
+
+pub(super) async fn list(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+) -> Result<Json<ServerList>, ApiError> {
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let rows = project.store.servers(&workspace.id).await?;
+    Ok(Json(ServerList { servers: rows.iter().map(summary).collect() }))
+}
+
+pub(super) async fn show(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path(slug): Path<String>,
+) -> Result<Json<ServerSummary>, ApiError> {
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    Ok(Json(summary(&find_server(&project, &workspace, &slug).await?)))
+}
+
+pub(super) async fn add(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Result<(StatusCode, Json<ServerSummary>), ApiError> {
+    let request: AddServerRequest = parse(&body, "slug, url, name, allow_private_network")?;
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let slug =
+        ServerSlug::parse(&request.slug).map_err(|problem| ApiError::invalid_value(problem.to_string()))?;
+    let now = clock::now();
+    let row = ServerRow {
+        id: Uuid::new_v4().to_string(),
+        workspace_id: workspace.id,
+        name: request.name.as_deref().map_or_else(|| Ok(slug.to_string()), display_name)?,
+        slug,
+        url: upstream_url(&request.url)?,
+        enabled: true,
+        allow_private_network: request.allow_private_network.unwrap_or(false),
+        created_at: now,
+        updated_at: now,
+        secrets: Vec::new(),
+        has_damaged_secret: false,
+    };
+    project.store.add_server(row.clone()).await.map_err(|error| match error {
+        WriteError::Exists => ApiError::conflict(format!("the MCP server '{}' exists already", row.slug))
+            .with_hint(format!("change it: aerostack mcp update {} --url <URL>", row.slug)),
+        other => other.into(),
+    })?;
+    Ok((StatusCode::CREATED, Json(summary(&row))))
+}
+
+pub(super) async fn update(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path(slug): Path<String>,
+    body: Bytes,
+) -> Result<Json<ServerSummary>, ApiError> {
+    let fields = "url, name, enabled, allow_private_network, detach_secrets";
+    let request: UpdateServerRequest = parse(&body, fields)?;
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let before = find_server(&project, &workspace, &slug).await?;
+    let mut server = before.clone();
+    if let Some(url) = &request.url {
+        server.url = upstream_url(url)?;
+    }
+    if let Some(name) = &request.name {
+        server.name = display_name(name)?;
+    }
+    server.enabled = request.enabled.unwrap_or(server.enabled);
+    server.allow_private_network = request.allow_private_network.unwrap_or(server.allow_private_network);
+    server.updated_at = clock::now();
+    let detach_secrets = request.detach_secrets.unwrap_or(false);
+    let change = ServerChange { server, expected_url: before.url, detach_secrets };
+    let detached = project.store.change_server(change).await?;
+    let after = find_server(&project, &workspace, &slug).await?;
+    let detached = (!detached.is_empty()).then_some(detached);
+    Ok(Json(ServerSummary { detached, ..summary(&after) }))
+}
+
+pub(super) async fn remove(
+    State(project): Shared,
+    RawQuery(query): RawQuery,
+    Path(slug): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let workspace = workspace_of(&project, query.as_deref()).await?;
+    let server = find_server(&project, &workspace, &slug).await?;
+    project.store.delete_server(&server.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

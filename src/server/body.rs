@@ -1,0 +1,128 @@
+//! Bodies: reading a request's within its limits, and the two kinds of answer's.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+
+use super::gateway::UpstreamBody;
+
+/// How much of a body over the limit is read and thrown away, so that its sender gets to
+/// read the refusal instead of a reset connection. Bytes.
+const DISCARD_LIMIT: usize = 32 << 20;
+/// How long a body may take.
+const READ_TIME: Duration = Duration::from_mins(1);
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyProblem {
+    /// Over the limit.
+    TooLarge,
+    /// Cut off, or too slow.
+    Broken,
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// [`BodyProblem`]; a body over the limit is read on and forgotten up to a bound.
+pub(super) async fn read_limited<B>(body: B, limit: usize) -> Result<Bytes, BodyProblem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    tokio::time::timeout(READ_TIME, collect(body, limit)).await.unwrap_or(Err(BodyProblem::Broken))
+}
+
+async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, BodyProblem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut kept: Vec<u8> = Vec::new();
+    let mut first = Bytes::new();
+    let mut total = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyProblem::Broken)?.into_data() else { continue };
+        total += data.len();
+        if total > limit {
+            kept = Vec::new();
+            if total > limit + DISCARD_LIMIT {
+                return Err(BodyProblem::TooLarge);
+            }
+        } else if kept.is_empty() && first.is_empty() {
+            first = data;
+        } else {
+            if kept.is_empty() {
+                kept.extend_from_slice(&first);
+            }
+            kept.extend_from_slice(&data);
+        }
+    }
+    if total > limit {
+        return Err(BodyProblem::TooLarge);
+    }
+    Ok(if kept.is_empty() { first } else { kept.into() })
+}
+
+/// The body of an answer.
+pub(super) enum AnswerBody {
+    /// Made here, whole.
+    Whole(Full<Bytes>),
+    /// Streams from an upstream.
+    Upstream(Box<UpstreamBody>),
+}
+
+impl AnswerBody {
+    /// A body of these bytes.
+    pub(super) fn of(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Full::new(bytes.into()))
+    }
+
+    /// No body.
+    pub(super) fn none() -> Self {
+        Self::of(Bytes::new())
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Self::Upstream(body) => Pin::new(body.as_mut()).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn limit_is_exact() {
+        let read = async |size: usize| read_limited(Full::new(Bytes::from(vec![b'x'; size])), 100).await;
+        assert_eq!(read(100).await.map(|bytes| bytes.len()), Ok(100));
+        assert_eq!(read(101).await, Err(BodyProblem::TooLarge));
+        assert_eq!(read(0).await.map(|bytes| bytes.len()), Ok(0));
+    }
+}

@@ -1,0 +1,179 @@
+//! What an upstream answered: whether it can be passed on as it is, has to be read by the
+//! gateway, or is a problem. Bodies that are passed on are not parsed.
+
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::message::Envelope;
+use super::problem::UpstreamProblem;
+use super::sse::EventReader;
+use super::upstream::{SESSION_HEADER, read_at_most};
+use super::upstream_body::UpstreamBody;
+
+/// Longest refusal that is read and passed on, in bytes.
+const REFUSAL_LIMIT: usize = 64 * 1024;
+/// Longest answer to `initialize`, in bytes.
+const INITIALIZE_LIMIT: usize = 1 << 20;
+/// Longest page of a list, in bytes.
+pub(super) const LIST_LIMIT: usize = 16 << 20;
+/// JSON-RPC code by which servers say that they lost a session (with status 400).
+const SERVER_ERROR: i32 = -32000;
+
+/// An answer to a request.
+pub(super) enum Answer {
+    /// JSON or events, to be passed on piece by piece.
+    Stream(Box<Response<UpstreamBody>>),
+    /// A refusal with a JSON-RPC error in it, read whole.
+    Refusal(Bytes),
+}
+
+#[derive(PartialEq, Eq)]
+enum Content {
+    Json,
+    Events,
+    Other,
+}
+
+fn content<B>(response: &Response<B>) -> Content {
+    let text = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json" => Content::Json,
+        "text/event-stream" => Content::Events,
+        _ => Content::Other,
+    }
+}
+
+/// Whether this is an event stream.
+pub(super) fn is_event_stream<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::OK && content(response) == Content::Events
+}
+
+/// Sorts the answer to a request.
+pub(super) async fn of_request(response: Response<UpstreamBody>) -> Result<Answer, UpstreamProblem> {
+    let status = response.status();
+    match status.as_u16() {
+        202 | 204 => Err(UpstreamProblem::NotMcp),
+        200..=299 if content(&response) == Content::Other => Err(UpstreamProblem::NotMcp),
+        200..=299 => Ok(Answer::Stream(Box::new(response))),
+        300..=399 => Err(UpstreamProblem::Redirect),
+        // Their bodies and headers speak to whoever holds the credential: not to a member.
+        401 | 403 => Err(UpstreamProblem::CredentialRefused),
+        400..=499 if content(&response) == Content::Json => {
+            let body = read_at_most(response.into_body(), REFUSAL_LIMIT).await;
+            let is_error =
+                |bytes: &Bytes| Envelope::parse(bytes).is_ok_and(|envelope| envelope.error().is_some());
+            body.filter(is_error).map(Answer::Refusal).ok_or(UpstreamProblem::Status(status.as_u16()))
+        }
+        code => Err(UpstreamProblem::Status(code)),
+    }
+}
+
+/// Sorts the answer to a request inside an upstream session; `None` if the upstream says
+/// that the session is lost: 404, or 400 with -32000.
+pub(super) async fn of_session_request(
+    response: Response<UpstreamBody>,
+) -> Result<Option<Answer>, UpstreamProblem> {
+    match response.status() {
+        StatusCode::NOT_FOUND => {
+            drain(response).await;
+            Ok(None)
+        }
+        StatusCode::BAD_REQUEST => match of_request(response).await? {
+            Answer::Refusal(body) if error_code(&body) == Some(SERVER_ERROR) => Ok(None),
+            answer => Ok(Some(answer)),
+        },
+        _ => of_request(response).await.map(Some),
+    }
+}
+
+fn error_code(body: &[u8]) -> Option<i32> {
+    #[derive(serde::Deserialize)]
+    struct Code {
+        code: i32,
+    }
+    let error = Envelope::parse(body).ok()?.error()?;
+    serde_json::from_str::<Code>(error.get()).ok().map(|error| error.code)
+}
+
+/// Reads and drops a small body, so that the connection can be used again.
+pub(super) async fn drain(response: Response<UpstreamBody>) {
+    let _ = read_at_most(response.into_body(), REFUSAL_LIMIT).await;
+}
+
+/// An answer that was read by the gateway.
+pub(super) struct Whole {
+    /// Status.
+    pub(super) status: StatusCode,
+    /// Content type.
+    pub(super) content_type: Option<HeaderValue>,
+    /// The upstream's session id, if the answer is a success.
+    pub(super) session_id: Option<HeaderValue>,
+    /// The bytes as they came.
+    pub(super) raw: Bytes,
+    /// The JSON-RPC answer in them.
+    pub(super) message: Bytes,
+}
+
+impl Whole {
+    /// The protocol version of a successful `initialize`.
+    pub(super) fn initialized(&self) -> Option<HeaderValue> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Result {
+            protocol_version: String,
+        }
+        let result = Envelope::parse(&self.message).ok()?.result()?;
+        let result: Result = serde_json::from_str(result.get()).ok()?;
+        HeaderValue::from_str(&result.protocol_version).ok()
+    }
+}
+
+/// Reads the answer to `initialize`.
+pub(super) async fn read_initialize(response: Response<UpstreamBody>) -> Result<Whole, UpstreamProblem> {
+    // A session id on an error is not one to keep.
+    let session_id =
+        response.headers().get(SESSION_HEADER).filter(|_| response.status().is_success()).cloned();
+    let content_type = response.headers().get(CONTENT_TYPE).cloned();
+    let status = response.status();
+    let (raw, message) = match of_request(response).await? {
+        Answer::Stream(response) => read_answer(*response, INITIALIZE_LIMIT).await?,
+        Answer::Refusal(bytes) => (bytes.clone(), bytes),
+    };
+    Ok(Whole { status, content_type, session_id, raw, message })
+}
+
+/// Reads a JSON answer, or an event stream up to the event that is the answer: the raw
+/// bytes read and the JSON-RPC message.
+pub(super) async fn read_answer(
+    response: Response<UpstreamBody>,
+    limit: usize,
+) -> Result<(Bytes, Bytes), UpstreamProblem> {
+    let events = content(&response) == Content::Events;
+    let mut body = response.into_body();
+    let mut raw: Vec<u8> = Vec::new();
+    let mut reader = EventReader::default();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| UpstreamProblem::Cut)?.into_data() else { continue };
+        if raw.len() + piece.len() > limit {
+            return Err(UpstreamProblem::NotMcp);
+        }
+        raw.extend_from_slice(&piece);
+        if events {
+            let answer = reader.push(&piece).into_iter().find(|data| is_answer(data));
+            if let Some(message) = answer {
+                return Ok((raw.into(), message.into()));
+            }
+        }
+    }
+    if events {
+        return Err(UpstreamProblem::Cut);
+    }
+    let raw = Bytes::from(raw);
+    if is_answer(&raw) { Ok((raw.clone(), raw)) } else { Err(UpstreamProblem::NotMcp) }
+}
+
+fn is_answer(data: &[u8]) -> bool {
+    Envelope::parse(data).is_ok_and(|envelope| envelope.kind() == super::message::Kind::Response)
+}

@@ -1,0 +1,201 @@
+//! Connections to upstreams. A connection is driven from the task of the request that
+//! uses it (no task of its own), and rests in a pool of its core between requests, by
+//! server and origin. One that has anything left over is not used again.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use url::Host;
+
+use super::address_policy::AddressPolicy;
+use super::problem::UpstreamProblem;
+use crate::domain::UpstreamUrl;
+use crate::server::tls;
+
+/// How long a connection may take to be made, DNS and TLS included.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// How long a resting connection is kept.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Resting connections of one server on one core.
+const MAX_IDLE: usize = 32;
+
+/// A socket, plain or TLS.
+trait Socket: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
+type Io = TokioIo<Box<dyn Socket>>;
+
+/// A connection with one request at a time.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
+    resting_since: Instant,
+}
+
+/// Why a request got no answer.
+pub(super) enum SendProblem {
+    /// It was not sent; it may be sent again on another connection.
+    NotSent(Box<Request<Full<Bytes>>>),
+    /// It may have been sent.
+    Broken,
+}
+
+impl Connection {
+    /// Connects, to an address that the policy permits.
+    pub(super) async fn open(
+        url: &UpstreamUrl,
+        policy: AddressPolicy,
+        allow_private: bool,
+    ) -> Result<Self, UpstreamProblem> {
+        let opening = async {
+            let socket = connect(url, policy, allow_private).await?;
+            let socket = secure(url, socket).await?;
+            let (sender, driver) =
+                http1::handshake(TokioIo::new(socket)).await.map_err(|_| UpstreamProblem::Unreachable)?;
+            Ok(Self { sender, driver: Box::pin(driver), resting_since: Instant::now() })
+        };
+        tokio::time::timeout(CONNECT_TIME, opening).await.unwrap_or(Err(UpstreamProblem::TimedOut))
+    }
+
+    /// Sends a request and waits for the head of the answer, driving the connection.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, SendProblem> {
+        let mut sending = std::pin::pin!(self.sender.try_send_request(request));
+        let driver = &mut self.driver;
+        let mut driver_ended = false;
+        let answer = poll_fn(|context| {
+            if !driver_ended {
+                driver_ended = driver.as_mut().poll(context).is_ready();
+            }
+            sending.as_mut().poll(context)
+        });
+        answer.await.map_err(|mut error| match error.take_message() {
+            Some(request) => SendProblem::NotSent(Box::new(request)),
+            None => SendProblem::Broken,
+        })
+    }
+
+    /// Whether it can take another request: still open, nothing left over.
+    async fn is_usable(&mut self) -> bool {
+        if self.resting_since.elapsed() > IDLE_TIME {
+            return false;
+        }
+        let driver = &mut self.driver;
+        let ended = poll_fn(|context| Poll::Ready(driver.as_mut().poll(context).is_ready())).await;
+        !ended && self.sender.is_ready()
+    }
+}
+
+async fn connect(
+    url: &UpstreamUrl,
+    policy: AddressPolicy,
+    allow_private: bool,
+) -> Result<TcpStream, UpstreamProblem> {
+    let port = url.url().port_or_known_default().ok_or(UpstreamProblem::Unreachable)?;
+    let found: Vec<SocketAddr> = match url.url().host() {
+        Some(Host::Ipv4(address)) => vec![(IpAddr::V4(address), port).into()],
+        Some(Host::Ipv6(address)) => vec![(IpAddr::V6(address), port).into()],
+        Some(Host::Domain(name)) => {
+            tokio::net::lookup_host((name, port)).await.map_err(|_| UpstreamProblem::Unreachable)?.collect()
+        }
+        None => return Err(UpstreamProblem::Unreachable),
+    };
+    let permitted = found.iter().filter(|address| policy.permits(address.ip(), allow_private));
+    let mut problem =
+        if found.is_empty() { UpstreamProblem::Unreachable } else { UpstreamProblem::AddressRefused };
+    for address in permitted {
+        match TcpStream::connect(address).await {
+            Ok(socket) => {
+                let _ = socket.set_nodelay(true);
+                return Ok(socket);
+            }
+            Err(error) => {
+                tracing::debug!(%address, %error, "an upstream refused the connection");
+                problem = UpstreamProblem::Unreachable;
+            }
+        }
+    }
+    if problem == UpstreamProblem::AddressRefused {
+        let origin = url.origin();
+        tracing::warn!(%origin, "the address is loopback, private or reserved (see mcp add --allow-private-network)");
+    }
+    Err(problem)
+}
+
+async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<Box<dyn Socket>, UpstreamProblem> {
+    if url.url().scheme() != "https" {
+        return Ok(Box::new(socket));
+    }
+    let config = tls::upstream_config().ok_or(UpstreamProblem::Unreachable)?;
+    let host = url.url().host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| UpstreamProblem::Unreachable)?;
+    match TlsConnector::from(config).connect(name, socket).await {
+        Ok(socket) => Ok(Box::new(socket)),
+        Err(error) => {
+            tracing::warn!(origin = %url.origin(), %error, "TLS with an upstream failed");
+            Err(UpstreamProblem::Unreachable)
+        }
+    }
+}
+
+/// By what a resting connection is found again: the server's id and its origin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    pub(super) server_id: String,
+    pub(super) origin: String,
+}
+
+/// The resting connections of one core.
+#[derive(Default)]
+pub struct UpstreamPool(RefCell<HashMap<PoolKey, Vec<Connection>>>);
+
+impl UpstreamPool {
+    /// A usable connection, if one rests here.
+    pub(super) async fn take(&self, key: &PoolKey) -> Option<Connection> {
+        loop {
+            let mut connection = self.0.borrow_mut().get_mut(key)?.pop()?;
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Lets a connection rest. Old ones of all servers go, so nothing piles up.
+    pub(super) fn put(&self, key: PoolKey, mut connection: Connection) {
+        connection.resting_since = Instant::now();
+        let mut resting = self.0.borrow_mut();
+        resting.retain(|_, connections| {
+            connections.retain(|connection| connection.resting_since.elapsed() <= IDLE_TIME);
+            !connections.is_empty()
+        });
+        let connections = resting.entry(key).or_default();
+        if connections.len() < MAX_IDLE {
+            connections.push(connection);
+        }
+    }
+}
+
+/// Drives a connection once; whether it has ended.
+pub(super) fn drive(connection: &mut Connection, context: &mut Context<'_>) -> bool {
+    connection.driver.as_mut().poll(context).is_ready()
+}
+
+/// Whether a connection whose answer has been read whole can rest.
+pub(super) fn can_rest(connection: &mut Connection, context: &mut Context<'_>) -> bool {
+    !drive(connection, context) && matches!(connection.sender.poll_ready(context), Poll::Ready(Ok(())))
+}

@@ -1,0 +1,270 @@
+//! Looking into JSON-RPC messages without rebuilding them: method, id and tool name are
+//! found where they stand in the bytes, and everything else stays as it was written.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The member of `_meta` that makes a request one of the modern era.
+const MODERN_VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// The outside of a JSON-RPC message.
+#[derive(Deserialize)]
+pub(super) struct Envelope<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// Tells `null` from an absent member.
+fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Wants an answer.
+    Request,
+    /// Wants none.
+    Notification,
+    /// Is one.
+    Response,
+}
+
+/// Why bytes are not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MessageProblem {
+    /// Not JSON.
+    NotJson,
+    /// JSON, but not one JSON-RPC 2.0 message (an array of them included).
+    NotAMessage,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the outside of one message.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, MessageProblem> {
+        let envelope: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => MessageProblem::NotAMessage,
+            _ => MessageProblem::NotJson,
+        })?;
+        let version = envelope.jsonrpc.as_deref() == Some("2.0");
+        let answer = envelope.result.is_some() || envelope.error.is_some();
+        let id_is_legal = envelope.id.is_none_or(|id| {
+            let null_in_answer = answer && id.get() == "null";
+            null_in_answer || !id.get().starts_with(['{', '[', 't', 'f', 'n'])
+        });
+        if version && id_is_legal && (envelope.method.is_some() != answer) {
+            Ok(envelope)
+        } else {
+            Err(MessageProblem::NotAMessage)
+        }
+    }
+
+    /// What it is.
+    pub(super) fn kind(&self) -> Kind {
+        match (&self.method, self.id) {
+            (None, _) => Kind::Response,
+            (Some(_), Some(_)) => Kind::Request,
+            (Some(_), None) => Kind::Notification,
+        }
+    }
+
+    /// The method, empty for an answer.
+    pub(super) fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or_default()
+    }
+
+    /// The id as it was written, `null` for none.
+    pub(super) fn id(&self) -> &str {
+        self.id.map_or("null", RawValue::get)
+    }
+
+    /// The parameters as they were written.
+    pub(super) fn params(&self) -> Option<&'a RawValue> {
+        self.params
+    }
+
+    /// The error as it was written.
+    pub(super) fn error(&self) -> Option<&'a RawValue> {
+        self.error
+    }
+
+    /// The result as it was written.
+    pub(super) fn result(&self) -> Option<&'a RawValue> {
+        self.result
+    }
+
+    /// Whether the request belongs to the modern era (2026-07-28): it carries the version.
+    pub(super) fn is_modern(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow, rename = "_meta")]
+            meta: Option<&'a RawValue>,
+        }
+        if self.method() == "server/discover" {
+            return true;
+        }
+        let meta = self.params.and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta);
+        let meta = meta.and_then(|meta| serde_json::from_str::<serde_json::Map<_, _>>(meta.get()).ok());
+        meta.is_some_and(|meta: serde_json::Map<String, serde_json::Value>| {
+            meta.contains_key(MODERN_VERSION_KEY)
+        })
+    }
+}
+
+/// A `tools/call` on the aggregated route, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PrefixedCall {
+    /// What stands before the first `__`.
+    pub(super) server: String,
+    /// The same message with what stands after it as the tool's name.
+    pub(super) message: Vec<u8>,
+}
+
+/// Splits the full tool name at the first `__` and puts the rest in its place; all other
+/// bytes stay. `None` if there is no such name.
+pub(super) fn split_call(message: &[u8], params: Option<&RawValue>) -> Option<PrefixedCall> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        name: &'a RawValue,
+    }
+    let raw = serde_json::from_str::<Params<'_>>(params?.get()).ok()?.name.get();
+    let name: String = serde_json::from_str(raw).ok()?;
+    let (server, tool) = name.split_once("__")?;
+    let start = offset_in(message, raw.as_bytes())?;
+    let mut spliced = Vec::with_capacity(message.len());
+    spliced.extend_from_slice(&message[..start]);
+    serde_json::to_writer(&mut spliced, tool).ok()?;
+    spliced.extend_from_slice(&message[start + raw.len()..]);
+    Some(PrefixedCall { server: server.to_owned(), message: spliced })
+}
+
+/// Where `part`, a slice of `whole`, begins.
+fn offset_in(whole: &[u8], part: &[u8]) -> Option<usize> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    (start + part.len() <= whole.len()).then_some(start)
+}
+
+/// One page of a `tools/list` answer.
+pub(super) struct ToolPage {
+    /// Each tool as JSON, its name prefixed with `<slug>__`, all else as it was written.
+    pub(super) tools: Vec<String>,
+    /// Where the next page begins.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Reads a page and prefixes the names.
+pub(super) fn prefixed_page(slug: &str, result: &RawValue) -> Option<ToolPage> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page<'a> {
+        #[serde(borrow)]
+        tools: Vec<&'a RawValue>,
+        next_cursor: Option<String>,
+    }
+    let page: Page<'_> = serde_json::from_str(result.get()).ok()?;
+    let tools = page.tools.iter().filter_map(|tool| prefixed_tool(slug, tool)).collect();
+    Some(ToolPage { tools, next_cursor: page.next_cursor })
+}
+
+fn prefixed_tool(slug: &str, tool: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Tool<'a> {
+        #[serde(borrow)]
+        name: &'a RawValue,
+    }
+    let text = tool.get();
+    let name = serde_json::from_str::<Tool<'_>>(text).ok()?.name.get();
+    let inside = offset_in(text.as_bytes(), name.strip_prefix('"')?.as_bytes())?;
+    Some(format!("{}{slug}__{}", &text[..inside], &text[inside..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Result<Kind, MessageProblem> {
+        Envelope::parse(text.as_bytes()).map(|envelope| envelope.kind())
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), Ok(Kind::Request));
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), Ok(Kind::Notification));
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#), Ok(Kind::Response));
+        for not_a_message in [
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+            r#"{"id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","result":1}"#,
+            "7",
+        ] {
+            assert_eq!(kind(not_a_message), Err(MessageProblem::NotAMessage), "{not_a_message}");
+        }
+        assert_eq!(kind(r#"{"jsonrpc":"2.0","#), Err(MessageProblem::NotJson));
+    }
+
+    #[test]
+    fn eras() {
+        let modern = |text: &str| Envelope::parse(text.as_bytes()).unwrap().is_modern();
+        assert!(modern(
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#
+        ));
+        assert!(modern(r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#));
+        assert!(!modern(
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"progressToken":1}}}"#
+        ));
+    }
+
+    fn split(message: &str) -> Option<(String, String)> {
+        let envelope = Envelope::parse(message.as_bytes()).unwrap();
+        let call = split_call(message.as_bytes(), envelope.params())?;
+        Some((call.server, String::from_utf8(call.message).unwrap()))
+    }
+
+    #[test]
+    fn names_are_split_at_the_first_double_underscore() {
+        let call = |name: &str| {
+            format!(
+                r#"{{ "jsonrpc":"2.0", "id": 1.50, "method":"tools/call","params": {{"arguments":{{"name":"a__b","x":1e400}}, "name" : "{name}"}} }}"#
+            )
+        };
+        for (name, server, tool) in [
+            ("github-mcp__get", "github-mcp", "get"),
+            ("gitlab___ping", "gitlab", "_ping"),
+            ("a__b__c", "a", "b__c"),
+            (r"a\u005f_b", "a", "b"),
+            ("a__", "a", ""),
+        ] {
+            assert_eq!(split(&call(name)), Some((server.to_owned(), call(tool))), "{name}");
+        }
+        assert_eq!(split(&call("plain")), None);
+        assert_eq!(split(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}"#), None);
+        assert_eq!(split(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#), None);
+    }
+
+    #[test]
+    fn lists_keep_their_bytes() {
+        let raw = r#"{"tools":[{"unknown":{"b":1,"a":2.50},"name":"t\"1","description":"x"},{"name":"_p"}],"nextCursor":"c"}"#;
+        let result: &RawValue = serde_json::from_str(raw).unwrap();
+        let page = prefixed_page("s", result).unwrap();
+        let first = r#"{"unknown":{"b":1,"a":2.50},"name":"s__t\"1","description":"x"}"#;
+        assert_eq!(page.tools, [first, r#"{"name":"s___p"}"#]);
+        assert_eq!(page.next_cursor.as_deref(), Some("c"));
+    }
+}

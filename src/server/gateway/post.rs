@@ -1,0 +1,108 @@
+//! POST: one JSON-RPC message. Checks what the legacy transport asks for (2025-11-25,
+//! "Streamable HTTP"), opens or finds the session, and hands the message to its route.
+//! Requests of the modern era are refused so that clients of both eras fall back.
+
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use hyper::{Request, Response, StatusCode};
+
+use super::message::{Envelope, Kind, MessageProblem};
+use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
+use super::upstream::VERSION_HEADER;
+use super::{Caller, Gateway, LEGACY_VERSIONS, Route, session_error};
+use crate::server::body::{AnswerBody, BodyProblem, read_limited};
+use crate::server::router::json_answer;
+
+/// Longest message, in bytes.
+const BODY_LIMIT: usize = 16 << 20;
+
+impl Gateway {
+    /// Answers a POST.
+    pub(super) async fn post(&self, caller: &Caller<'_>, request: Request<Incoming>) -> Response<AnswerBody> {
+        let (parts, body) = request.into_parts();
+        if let Some(refusal) = check_types(&parts.headers) {
+            return refusal;
+        }
+        let body = match read_limited(body, BODY_LIMIT).await {
+            Ok(body) => body,
+            Err(BodyProblem::TooLarge) => {
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the message is over 16 MiB");
+            }
+            Err(BodyProblem::Broken) => {
+                return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "the message was cut off");
+            }
+        };
+        let envelope = match Envelope::parse(&body) {
+            Ok(envelope) => envelope,
+            Err(MessageProblem::NotJson) => return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "not JSON"),
+            Err(MessageProblem::NotAMessage) => {
+                return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, "not one JSON-RPC 2.0 message");
+            }
+        };
+        if let Some(refusal) = refuse_other_era(&envelope, &parts.headers) {
+            return refusal;
+        }
+        self.dispatch(caller, &parts.headers, &envelope, body.clone()).await
+    }
+
+    async fn dispatch(
+        &self,
+        caller: &Caller<'_>,
+        headers: &HeaderMap,
+        envelope: &Envelope<'_>,
+        body: Bytes,
+    ) -> Response<AnswerBody> {
+        if envelope.method() == "initialize" && envelope.kind() == Kind::Request {
+            return match &caller.route {
+                Route::Workspace => self.aggregate_initialize(caller, envelope),
+                Route::Server(server) => {
+                    self.single_initialize(caller, server, envelope, headers, body).await
+                }
+            };
+        }
+        let session = match self.session(caller, headers) {
+            Ok(session) => session,
+            Err(status) => return session_error(status, envelope.id()),
+        };
+        match &caller.route {
+            Route::Workspace => self.aggregate(caller, &session, envelope, headers, &body).await,
+            Route::Server(server) => self.single(caller, server, &session, envelope, headers, body).await,
+        }
+    }
+}
+
+fn refuse(status: StatusCode, code: i32, message: &str) -> Response<AnswerBody> {
+    json_answer(status, rpc_error("null", code, message))
+}
+
+fn check_types(headers: &HeaderMap) -> Option<Response<AnswerBody>> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let message = "send Content-Type: application/json";
+        return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, message));
+    }
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accept = accept.collect::<Vec<_>>().join(",").to_ascii_lowercase();
+    let accepts = |kind: &str, group: &str| {
+        let mut types = accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+        types.any(|one| one == kind || one == group || one == "*/*")
+    };
+    if accepts("application/json", "application/*") && accepts("text/event-stream", "text/*") {
+        return None;
+    }
+    let message = "send Accept: application/json, text/event-stream";
+    Some(refuse(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, message))
+}
+
+/// Status 400 with a plain -32600: by this answer to their first request, clients that
+/// speak both eras go on with `initialize`.
+fn refuse_other_era(envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Response<AnswerBody>> {
+    let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or_default());
+    let unsupported = version.is_some_and(|version| !LEGACY_VERSIONS.contains(&version));
+    if !unsupported && !envelope.is_modern() {
+        return None;
+    }
+    let message = format!("this gateway speaks MCP {} to {}", LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]);
+    Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(envelope.id(), INVALID_REQUEST, &message)))
+}

@@ -1,0 +1,85 @@
+//! What can go wrong between gateway and upstream, and the JSON-RPC error that a member
+//! gets for it: no address, no header, no secret's name in it.
+
+use serde_json::json;
+
+/// Why an upstream gave no answer that could be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UpstreamProblem {
+    /// A secret is missing its integrity; nothing was sent.
+    #[error(
+        "a secret of this MCP server cannot be used, so the server was not called; ask a workspace admin"
+    )]
+    SecretUnavailable,
+    /// No such host, refused, TLS failed.
+    #[error("the MCP server cannot be reached")]
+    Unreachable,
+    /// It lies on an address that is not allowed.
+    #[error("the MCP server's address is not allowed; ask a workspace admin")]
+    AddressRefused,
+    /// Too slow.
+    #[error("the MCP server did not answer in time")]
+    TimedOut,
+    /// The connection broke while it may already have been at work; not tried again.
+    #[error("the connection to the MCP server broke before its answer was complete")]
+    Cut,
+    /// 3xx. Never followed with a secret in hand.
+    #[error("the MCP server answered with a redirect, which is not followed; ask a workspace admin")]
+    Redirect,
+    /// 401 or 403.
+    #[error("the MCP server refused its credential; ask a workspace admin to set it again")]
+    CredentialRefused,
+    /// Another HTTP status.
+    #[error("the MCP server answered with HTTP status {0}")]
+    Status(u16),
+    /// Not the protocol.
+    #[error("the MCP server's answer is not MCP over Streamable HTTP")]
+    NotMcp,
+    /// `initialize` was answered with an error.
+    #[error("the MCP server refused to open a session")]
+    NotInitialized,
+}
+
+impl UpstreamProblem {
+    /// A word for programs.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::SecretUnavailable => "secret_unavailable",
+            Self::Unreachable => "unreachable",
+            Self::AddressRefused => "address_refused",
+            Self::TimedOut => "timed_out",
+            Self::Cut => "cut",
+            Self::Redirect => "redirect",
+            Self::CredentialRefused => "credential_refused",
+            Self::Status(_) => "http_status",
+            Self::NotMcp => "not_mcp",
+            Self::NotInitialized => "not_initialized",
+        }
+    }
+}
+
+/// JSON-RPC: not JSON.
+pub(super) const PARSE_ERROR: i32 = -32700;
+/// JSON-RPC: not a request that is served.
+pub(super) const INVALID_REQUEST: i32 = -32600;
+/// JSON-RPC: no such method.
+pub(super) const METHOD_NOT_FOUND: i32 = -32601;
+/// JSON-RPC: no such tool, or bad parameters.
+pub(super) const INVALID_PARAMS: i32 = -32602;
+/// JSON-RPC: it should have worked.
+const INTERNAL_ERROR: i32 = -32603;
+/// MCP: the session is unknown or ended.
+pub(super) const SESSION_NOT_FOUND: i32 = -32001;
+
+/// A JSON-RPC error document. `id` is the request's id as it was written, `null` for none.
+pub(super) fn rpc_error(id: &str, code: i32, message: &str) -> Vec<u8> {
+    let error = json!({"code": code, "message": message});
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into_bytes()
+}
+
+/// The error document for an upstream's problem.
+pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -> Vec<u8> {
+    let data = json!({"server": server, "reason": problem.reason()});
+    let error = json!({"code": INTERNAL_ERROR, "message": problem.to_string(), "data": data});
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into_bytes()
+}

@@ -1,0 +1,66 @@
+//! Server-sent events (WHATWG HTML, section 9.2): finds the data of each event in a stream that
+//! arrives in pieces. Only for answers the gateway reads itself; what is passed on to a
+//! client is not touched.
+
+/// Collects pieces and gives out events.
+#[derive(Default)]
+pub(super) struct EventReader {
+    line: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    last_was_cr: bool,
+}
+
+impl EventReader {
+    /// Takes a piece; the answer is the data of each event it completes.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
+        let mut events = Vec::new();
+        for &byte in piece {
+            let after_cr = std::mem::replace(&mut self.last_was_cr, byte == b'\r');
+            match byte {
+                b'\n' if after_cr => {}
+                b'\n' | b'\r' => events.extend(self.end_line()),
+                _ => self.line.push(byte),
+            }
+        }
+        events
+    }
+
+    fn end_line(&mut self) -> Option<Vec<u8>> {
+        let line = std::mem::take(&mut self.line);
+        if line.is_empty() {
+            let data = std::mem::take(&mut self.data);
+            return std::mem::take(&mut self.has_data).then_some(data);
+        }
+        if let Some(rest) = line.strip_prefix(b"data") {
+            let value = match rest.strip_prefix(b":") {
+                Some(value) => value.strip_prefix(b" ").unwrap_or(value),
+                None if rest.is_empty() => rest,
+                None => return None,
+            };
+            if std::mem::replace(&mut self.has_data, true) {
+                self.data.push(b'\n');
+            }
+            self.data.extend_from_slice(value);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = ": hello\r\nid: 1\r\ndata:\r\n\r\nevent: message\ndata: {\"a\":1}\n\ndata: x\ndata:y\r\rretry: 5\n\ndatabase: no\n\n";
+
+    #[test]
+    fn every_split_gives_the_same_events() {
+        let expected: Vec<Vec<u8>> = vec![b"".to_vec(), b"{\"a\":1}".to_vec(), b"x\ny".to_vec()];
+        for split in 0..=STREAM.len() {
+            let mut reader = EventReader::default();
+            let mut events = reader.push(&STREAM.as_bytes()[..split]);
+            events.extend(reader.push(&STREAM.as_bytes()[split..]));
+            assert_eq!(events, expected, "split at {split}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One MCP server as one client session sees it. Every request to it (handshakes and
+//! lists too) carries the injected headers, and only these, the protocol's own and the
+//! few that may pass from the client. A session that was opened with other secrets is
+//! ended before the next request.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
+use hyper::{Method, Request, Response};
+
+use super::Gateway;
+use super::answer::{self, Answer};
+use super::connection::{Connection, PoolKey, SendProblem, UpstreamPool};
+use super::inject::Injected;
+use super::problem::UpstreamProblem;
+use super::sessions::{Session, UpstreamSession};
+use super::upstream_body::UpstreamBody;
+use crate::server::store::ServerRow;
+
+/// Header of a session's id.
+pub(super) const SESSION_HEADER: &str = "mcp-session-id";
+/// Header of the protocol version.
+pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
+/// How long an upstream may take until it begins to answer a call.
+const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
+/// How long a handshake, a notification or a goodbye may take.
+const SHORT_TIME: Duration = Duration::from_secs(5);
+const BOTH_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// A server, opened for one request of one session.
+pub(super) struct Upstream<'a> {
+    gateway: &'a Gateway,
+    pool: &'a Rc<UpstreamPool>,
+    /// Its row.
+    pub(super) server: ServerRow,
+    injected: Injected,
+    passing: HeaderMap,
+}
+
+impl<'a> Upstream<'a> {
+    /// Opens the server's secrets. `passing` are the client headers that may go upstream.
+    pub(super) fn open(
+        gateway: &'a Gateway,
+        pool: &'a Rc<UpstreamPool>,
+        server: ServerRow,
+        passing: HeaderMap,
+    ) -> Result<Self, UpstreamProblem> {
+        let injected = Injected::open(&gateway.project, &server)?;
+        Ok(Self { gateway, pool, server, injected, passing })
+    }
+
+    /// Sends a request in the client's session and answers with its beginning. A session
+    /// that the upstream has lost is opened again, once: such a request was refused before it ran.
+    pub(super) async fn request(&self, session: &Session, message: Bytes) -> Result<Answer, UpstreamProblem> {
+        let opened = self.session(session).await?;
+        let response = self.post(Some(&opened), message.clone(), FIRST_BYTE_TIME).await?;
+        if opened.id.is_none() {
+            return answer::of_request(response).await;
+        }
+        if let Some(answer) = answer::of_session_request(response).await? {
+            return Ok(answer);
+        }
+        self.forget(session, &opened).await;
+        let opened = self.session(session).await?;
+        let response = self.post(Some(&opened), message, FIRST_BYTE_TIME).await?;
+        answer::of_request(response).await
+    }
+
+    /// Passes on a notification or an answer; what the upstream says to it is read and dropped.
+    pub(super) async fn notify(&self, session: &Session, message: Bytes) -> Result<(), UpstreamProblem> {
+        let opened = self.session(session).await?;
+        let response = self.post(Some(&opened), message, SHORT_TIME).await?;
+        answer::drain(response).await;
+        Ok(())
+    }
+
+    /// Opens the stream of messages that belong to no request.
+    pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let opened = self.session(session).await?;
+        let mut request = self.build(Method::GET, Some(&opened), Bytes::new());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        self.send(request, SHORT_TIME).await
+    }
+
+    /// Sends a client's `initialize` as it is, before there is a session.
+    pub(super) async fn initialize(
+        &self,
+        message: Bytes,
+    ) -> Result<(answer::Whole, Option<UpstreamSession>), UpstreamProblem> {
+        let response = self.post(None, message, SHORT_TIME).await?;
+        let whole = answer::read_initialize(response).await?;
+        let session = whole.initialized().map(|protocol| UpstreamSession {
+            id: whole.session_id.clone(),
+            protocol,
+            fingerprint: self.injected.fingerprint,
+        });
+        Ok((whole, session))
+    }
+
+    /// Tells the upstream that a session is over. Its answer does not matter.
+    pub(super) async fn end(&self, opened: &UpstreamSession) {
+        if opened.id.is_none() {
+            return;
+        }
+        let request = self.build(Method::DELETE, Some(opened), Bytes::new());
+        match self.send(request, SHORT_TIME).await {
+            Ok(response) => answer::drain(response).await,
+            Err(problem) => {
+                tracing::debug!(server = %self.server.slug, %problem, "a session was not ended upstream");
+            }
+        }
+    }
+
+    /// The session with this upstream, opened with the secrets as they are now.
+    async fn session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
+        let slot = session.slot(&self.server.id);
+        let mut kept = slot.lock().await;
+        if let Some(opened) = kept.as_ref().filter(|opened| opened.fingerprint == self.injected.fingerprint) {
+            return Ok(opened.clone());
+        }
+        if let Some(old) = kept.take() {
+            self.end(&old).await;
+        }
+        let (_, opened) = self.initialize(session.initialize.clone()).await?;
+        let opened = opened.ok_or(UpstreamProblem::NotInitialized)?;
+        let response = self.post(Some(&opened), Bytes::from_static(INITIALIZED), SHORT_TIME).await?;
+        answer::drain(response).await;
+        *kept = Some(opened.clone());
+        Ok(opened)
+    }
+
+    async fn forget(&self, session: &Session, lost: &UpstreamSession) {
+        let slot = session.slot(&self.server.id);
+        let mut kept = slot.lock().await;
+        if kept.as_ref().is_some_and(|opened| opened.id == lost.id) {
+            *kept = None;
+        }
+    }
+
+    async fn post(
+        &self,
+        opened: Option<&UpstreamSession>,
+        message: Bytes,
+        limit: Duration,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let mut request = self.build(Method::POST, opened, message);
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, BOTH_TYPES);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(request, limit).await
+    }
+
+    fn build(&self, method: Method, opened: Option<&UpstreamSession>, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        let url = self.server.url.url();
+        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        *request.uri_mut() = target.parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        if let Ok(host) = HeaderValue::from_str(host) {
+            headers.insert(HOST, host);
+        }
+        let agent = HeaderValue::from_static(concat!("aerostack-gateway/", env!("CARGO_PKG_VERSION")));
+        headers.insert(USER_AGENT, agent);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(opened) = opened {
+            headers.insert(VERSION_HEADER, opened.protocol.clone());
+            if let Some(id) = &opened.id {
+                headers.insert(SESSION_HEADER, id.clone());
+            }
+        }
+        headers.extend(self.passing.iter().map(|(name, value)| (name.clone(), value.clone())));
+        request
+    }
+
+    /// Sends on a resting or a new connection. The injected headers go in here, last, so
+    /// that no request can be without them.
+    async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        self.injected.insert_into(request.headers_mut());
+        let key = PoolKey { server_id: self.server.id.clone(), origin: self.server.origin().to_string() };
+        let exchange = async {
+            if let Some(mut connection) = self.pool.take(&key).await {
+                match connection.send(request).await {
+                    Ok(response) => return Ok((connection, response)),
+                    Err(SendProblem::NotSent(unsent)) => request = *unsent,
+                    Err(SendProblem::Broken) => return Err(UpstreamProblem::Cut),
+                }
+            }
+            let (policy, private) = (self.gateway.policy, self.server.allow_private_network);
+            let mut connection = Connection::open(&self.server.url, policy, private).await?;
+            match connection.send(request).await {
+                Ok(response) => Ok((connection, response)),
+                Err(_) => Err(UpstreamProblem::Cut),
+            }
+        };
+        let (connection, response) =
+            tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        let pool = Rc::clone(self.pool);
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key)))
+    }
+}
+
+/// The client headers that may go upstream: `Mcp-Param-*` and trace context.
+pub(super) fn passing_headers(headers: &HeaderMap) -> HeaderMap {
+    let passes = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("mcp-param-") || name == "traceparent" || name == "tracestate"
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// Reads a body to its end and keeps at most `limit` bytes; `None` if it is longer or breaks.
+pub(super) async fn read_at_most(body: UpstreamBody, limit: usize) -> Option<Bytes> {
+    let collected = http_body_util::Limited::new(body, limit).collect();
+    tokio::time::timeout(SHORT_TIME, collected).await.ok()?.ok().map(http_body_util::Collected::to_bytes)
+}

@@ -1,0 +1,177 @@
+//! Our own accept loop: one acceptor hands sockets to one current-thread runtime per
+//! core in turn. Each connection has a header-read timer and size limits; at shutdown the
+//! running requests end within a bound.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio_rustls::TlsAcceptor;
+
+use super::router::{self, Core, Shared};
+use super::startup::StartError;
+
+/// How long a client may take to send a request's headers, or to begin the next request.
+const HEADER_READ_TIME: Duration = Duration::from_secs(12);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(8);
+/// How long running requests get at shutdown.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// Bytes of a request's head, and of the read buffer.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Headers of a request.
+const MAX_HEADERS: usize = 100;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+fn system(error: impl std::fmt::Display) -> StartError {
+    StartError::System(error.to_string())
+}
+
+/// Takes the port; a second server on it fails.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let taken = |error: std::io::Error| StartError::System(format!("cannot listen on {address}: {error}"));
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(taken)?;
+    // Lets a restarted server take the port while old connections time out (not two at once).
+    socket.set_reuse_address(true).map_err(taken)?;
+    socket.bind(&address.into()).map_err(taken)?;
+    socket.listen(BACKLOG).map_err(taken)?;
+    socket.set_nonblocking(true).map_err(taken)?;
+    Ok(socket.into())
+}
+
+/// A runtime of one thread.
+pub(super) fn current_thread_runtime() -> Result<Runtime, StartError> {
+    Builder::new_current_thread().enable_all().build().map_err(system)
+}
+
+type Accepted = mpsc::UnboundedSender<TcpStream>;
+
+/// Starts the workers and the acceptor.
+pub(super) fn start(
+    socket: TcpListener,
+    shared: &Arc<Shared>,
+    stopping: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut workers = Vec::with_capacity(cores);
+    for number in 0..cores {
+        let (sender, sockets) = mpsc::unbounded_channel();
+        let (shared, stopping) = (Arc::clone(shared), stopping.clone());
+        let runtime = current_thread_runtime()?;
+        let run = move || LocalSet::new().block_on(&runtime, work(shared, sockets, stopping));
+        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(run).map_err(system)?;
+        workers.push((sender, thread));
+    }
+    let runtime = current_thread_runtime()?;
+    let run = move || {
+        let (senders, threads): (Vec<Accepted>, Vec<JoinHandle<()>>) = workers.into_iter().unzip();
+        runtime.block_on(accept(socket, senders, stopping));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    };
+    thread::Builder::new().name("acceptor".to_owned()).spawn(run).map_err(system)
+}
+
+/// Accepts until the server stops; dropping the senders then tells the workers.
+async fn accept(socket: TcpListener, workers: Vec<Accepted>, mut stopping: watch::Receiver<bool>) {
+    let listener = match tokio::net::TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the listener failed"),
+    };
+    let mut turn = 0_usize;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match accepted.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                let _ = workers[turn % workers.len()].send(stream);
+                turn = turn.wrapping_add(1);
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: let some connections end first.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// One core: serves its connections until the acceptor is gone, then drains.
+async fn work(
+    shared: Arc<Shared>,
+    mut sockets: mpsc::UnboundedReceiver<TcpStream>,
+    stopping: watch::Receiver<bool>,
+) {
+    let core = Rc::new(Core::new(shared));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            socket = sockets.recv() => {
+                let Some(socket) = socket else { break };
+                connections.spawn_local(serve_socket(Rc::clone(&core), socket, stopping.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+        tracing::warn!("some requests were still running at shutdown and were cut off");
+    }
+}
+
+async fn serve_socket(core: Rc<Core>, socket: TcpStream, stopping: watch::Receiver<bool>) {
+    let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
+    let Some(config) = core.shared.tls.clone() else {
+        return serve(core, socket, stopping).await;
+    };
+    let handshake = TlsAcceptor::from(config).accept(socket);
+    match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
+        Ok(Ok(socket)) => serve(core, socket, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn serve<S>(core: Rc<Core>, socket: S, mut stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(move |request| {
+        let core = Rc::clone(&core);
+        async move { Ok::<_, Infallible>(router::answer(&core, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,175 @@
+//! Where a request goes. Gateway paths branch off first; admin routes are authenticated
+//! here, before their body is read. Every answer gets its `X-Request-Id`.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use tower_service::Service;
+use uuid::Uuid;
+
+use super::admin;
+use super::body::{AnswerBody, BodyProblem, read_limited};
+use super::error::ApiError;
+use super::gateway::address_policy::AddressPolicy;
+use super::gateway::{Gateway, UpstreamPool};
+use super::host_check::{self, HostCheck};
+use super::startup::Project;
+use crate::api::error::ErrorCode;
+use crate::api::routes;
+
+/// Longest body of an admin request, in bytes.
+const ADMIN_BODY_LIMIT: usize = 1 << 20;
+
+/// What all cores share.
+pub(super) struct Shared {
+    pub(super) tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
+    pub(super) gateway: Gateway,
+    admin: Router,
+    project: Arc<Project>,
+    hosts: HostCheck,
+}
+
+impl Shared {
+    pub(super) fn new(
+        project: Project,
+        policy: AddressPolicy,
+        tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
+        address: SocketAddr,
+    ) -> Self {
+        let project = Arc::new(project);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        Self {
+            gateway: Gateway::new(Arc::clone(&project), policy),
+            admin: admin::router(Arc::clone(&project)),
+            project,
+            hosts: HostCheck::new(address, scheme),
+            tls,
+        }
+    }
+}
+
+/// What one core has of its own.
+pub(super) struct Core {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pool: Rc<UpstreamPool>,
+}
+
+impl Core {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, pool: Rc::new(UpstreamPool::default()) }
+    }
+}
+
+/// The id by which a request is found in the log.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
+/// Answers one request.
+pub(super) async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<AnswerBody> {
+    let started = Instant::now();
+    let request_id = RequestId(Uuid::new_v4().simple().to_string());
+    let (method, kind) = (request.method().clone(), kind_of(request.uri().path()));
+    let mut response = match route(core, request, &request_id).await {
+        Ok(response) => response,
+        Err(error) => error_answer(&error, &request_id),
+    };
+    if let Ok(value) = HeaderValue::from_str(&request_id.0) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    // The path is not logged: people paste credentials into URLs.
+    tracing::info!(request_id = %request_id.0, %method, kind, status, ms = took.as_secs_f64() * 1e3, "request");
+    response
+}
+
+fn kind_of(path: &str) -> &'static str {
+    match path {
+        routes::HEALTHZ | routes::READYZ => "health",
+        routes::VALIDATE => "admin",
+        path if path.starts_with(routes::ADMIN_PREFIX) => "admin",
+        path if path.starts_with(routes::GATEWAY_PREFIX) => "gateway",
+        _ => "other",
+    }
+}
+
+async fn route(
+    core: &Rc<Core>,
+    request: Request<Incoming>,
+    request_id: &RequestId,
+) -> Result<Response<AnswerBody>, ApiError> {
+    let base_url = core.shared.hosts.check(&request)?;
+    host_check::refuse_ambiguous_length(request.headers())?;
+    match kind_of(request.uri().path()) {
+        "gateway" => Ok(core.shared.gateway.answer(&core.pool, request, request_id).await),
+        "admin" => admin_answer(core, request, request_id, base_url).await,
+        "health" => Ok(json_answer(StatusCode::OK, &br#"{"status":"ok"}"#[..])),
+        _ => Err(ApiError::not_found("there is nothing at this address")),
+    }
+}
+
+async fn admin_answer(
+    core: &Core,
+    request: Request<Incoming>,
+    request_id: &RequestId,
+    base_url: host_check::BaseUrl,
+) -> Result<Response<AnswerBody>, ApiError> {
+    core.shared.project.authenticator.admin(request.headers()).await?;
+    refuse_other_content(&request)?;
+    let (mut parts, body) = request.into_parts();
+    let declared = body.size_hint().lower();
+    tracing::trace!(request_id = %request_id.0, declared, "reading an admin request");
+    let body = read_limited(body, ADMIN_BODY_LIMIT).await.map_err(|problem| match problem {
+        BodyProblem::TooLarge => ApiError::new(ErrorCode::TooLarge, "the body is over 1 MiB"),
+        BodyProblem::Broken => ApiError::invalid_request("the body was cut off or took too long"),
+    })?;
+    parts.extensions.insert(base_url);
+    let request = Request::from_parts(parts, axum::body::Body::from(body));
+    let response = match core.shared.admin.clone().call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    if let Some(error) = response.extensions().get::<ApiError>() {
+        return Err(error.clone());
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Ok(Response::from_parts(parts, AnswerBody::of(bytes)))
+}
+
+/// A body must say that it is JSON, or say nothing: a form of a web page is refused.
+fn refuse_other_content(request: &Request<Incoming>) -> Result<(), ApiError> {
+    let Some(content_type) = request.headers().get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(ApiError::invalid_request("the body is not declared as JSON")
+        .with_hint("send Content-Type: application/json"))
+}
+
+/// The error document as an answer.
+pub(super) fn error_answer(error: &ApiError, request_id: &RequestId) -> Response<AnswerBody> {
+    let document = serde_json::to_vec(&error.document(&request_id.0)).unwrap_or_default();
+    let mut response = json_answer(error.status(), document);
+    if error.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A JSON answer.
+pub(super) fn json_answer(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::of(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,127 @@
+//! The database file: one process at a time, born with mode 0600, looked at before
+//! anything is written, then opened with the settings that durability asks for.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::migrations::MigrationError;
+use super::start;
+use crate::server::store::{KeyCheck, StoreError};
+
+/// Why the file cannot be used. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{0} is in use by another aerostack server")]
+    InUse(PathBuf),
+    /// Others may read or write it.
+    #[error("{path} is open to other users (mode {mode:03o}); run: chmod 600 {path}", path = path.display())]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// `admit` refused.
+    #[error("the key does not belong to this database")]
+    Refused,
+    /// The file system refuses.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// The database refuses, or the file is no database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A migration does not fit.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Holds the lock until it is dropped, or the process ends in any way.
+pub(super) struct FileLock(#[expect(dead_code, reason = "held, not read: closing it frees the lock")] File);
+
+/// Takes `<path>.lock` for this process.
+pub(super) fn lock(path: &Path) -> Result<FileLock, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let failed = |error| OpenError::Io(lock_path.clone(), error);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(FileLock(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Creates a missing file with mode 0600 (SQLite gives its WAL the same mode); refuses
+/// one that others may use.
+pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::Io(path.to_owned(), error);
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Ok(file) => file.sync_all().map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                return Err(OpenError::OpenToOthers { path: path.to_owned(), mode });
+            }
+            Ok(())
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Reads the key checks of an existing project without writing a byte (not even the
+/// checkpoint that closing would do) and lets `admit` decide.
+pub(super) fn inspect(path: &Path, admit: &dyn Fn(&[KeyCheck]) -> bool) -> Result<(), OpenError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | no_mutex())?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "query_only", true)?;
+    match start::key_checks(&connection)? {
+        Some(checks) if !admit(&checks) => Err(OpenError::Refused),
+        _ => Ok(()),
+    }
+}
+
+/// Opens the one connection that writes.
+pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | no_mutex())?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | no_mutex())?;
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn no_mutex() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_NO_MUTEX
+}

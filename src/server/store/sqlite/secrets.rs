@@ -1,0 +1,142 @@
+//! Statements on secrets. Every write compares the row's MAC with the one that was read,
+//! so two writers never lose each other's change in silence.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::servers;
+use crate::domain::{Injection, SealedValue, SecretName};
+use crate::server::store::{PutSecret, RuleChange, SecretRow, WriteError};
+
+/// Reads a secret from the columns id, name, rule type, header, prefix, version, created,
+/// updated, sealed, MAC that begin at `first`; `None` if any has an unexpected form.
+pub(super) fn read(row: &Row<'_>, first: usize) -> Option<SecretRow> {
+    let text = |column: usize| row.get::<_, String>(first + column).ok();
+    let rule = match text(2)?.as_str() {
+        "name" => Injection::Name,
+        "bearer" => Injection::Bearer,
+        "header" => Injection::header(&text(3)?, &text(4)?).ok()?,
+        _ => return None,
+    };
+    Some(SecretRow {
+        id: text(0)?,
+        name: SecretName::parse(&text(1)?).ok()?,
+        rule,
+        version: u64::try_from(row.get::<_, i64>(first + 5).ok()?).ok()?,
+        created_at: row.get(first + 6).ok()?,
+        updated_at: row.get(first + 7).ok()?,
+        sealed: SealedValue::from_bytes(row.get(first + 8).ok()?).ok()?,
+        row_mac: row.get(first + 9).ok()?,
+    })
+}
+
+fn rule_columns(rule: &Injection) -> (&'static str, Option<&str>, Option<&str>) {
+    match rule {
+        Injection::Name => ("name", None, None),
+        Injection::Header { header, prefix } => ("header", Some(header.as_str()), Some(prefix)),
+        Injection::Bearer => ("bearer", None, None),
+    }
+}
+
+fn current_mac(
+    transaction: &Transaction<'_>,
+    server_id: &str,
+    name: &SecretName,
+) -> Result<Option<[u8; 32]>, WriteError> {
+    let mut statement = transaction
+        .prepare_cached("SELECT row_mac FROM mcp_workspace_secrets WHERE server_id = ?1 AND name = ?2")?;
+    Ok(statement.query_row([server_id, name.as_str()], |row| row.get(0)).optional()?)
+}
+
+/// Fails if another secret of the server already sends this header.
+fn require_free_header(
+    transaction: &Transaction<'_>,
+    server_id: &str,
+    secret: &SecretRow,
+    folded: &str,
+) -> Result<(), WriteError> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT count(*) FROM mcp_workspace_secrets WHERE server_id = ?1 AND header_fold = ?2 AND name <> ?3",
+    )?;
+    let others: i64 = statement.query_row([server_id, folded, secret.name.as_str()], |row| row.get(0))?;
+    if others == 0 { Ok(()) } else { Err(WriteError::HeaderTaken) }
+}
+
+pub(super) fn put(transaction: &Transaction<'_>, put: &PutSecret) -> Result<(), WriteError> {
+    servers::require_url(transaction, &put.server_id, &put.workspace_id, &put.expected_url)?;
+    let secret = &put.secret;
+    if current_mac(transaction, &put.server_id, &secret.name)? != put.expected_mac {
+        return Err(WriteError::Changed);
+    }
+    let folded = secret.rule.folded_header(&secret.name);
+    require_free_header(transaction, &put.server_id, secret, &folded)?;
+    let (kind, header, prefix) = rule_columns(&secret.rule);
+    transaction.execute(
+        "INSERT INTO mcp_workspace_secrets (id, workspace_id, server_id, name, version, rule_type, rule_header,
+            rule_prefix, header_fold, created_at, updated_at, key_id, iv, sealed, row_mac)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         ON CONFLICT (workspace_id, server_id, name) DO UPDATE SET version = excluded.version,
+            rule_type = excluded.rule_type, rule_header = excluded.rule_header, rule_prefix = excluded.rule_prefix,
+            header_fold = excluded.header_fold, updated_at = excluded.updated_at, key_id = excluded.key_id,
+            iv = excluded.iv, sealed = excluded.sealed, row_mac = excluded.row_mac",
+        params![
+            secret.id,
+            put.workspace_id,
+            put.server_id,
+            secret.name.as_str(),
+            i64::try_from(secret.version).unwrap_or(i64::MAX),
+            kind,
+            header,
+            prefix,
+            folded,
+            secret.created_at,
+            secret.updated_at,
+            secret.sealed.key_id().0,
+            secret.sealed.iv(),
+            secret.sealed.as_bytes(),
+            secret.row_mac
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn change_rule(transaction: &Transaction<'_>, change: &RuleChange) -> Result<(), WriteError> {
+    let secret = &change.secret;
+    match current_mac(transaction, &change.server_id, &secret.name)? {
+        None => return Err(WriteError::NotFound),
+        Some(mac) if mac != change.expected_mac => return Err(WriteError::Changed),
+        Some(_) => {}
+    }
+    let folded = secret.rule.folded_header(&secret.name);
+    require_free_header(transaction, &change.server_id, secret, &folded)?;
+    let (kind, header, prefix) = rule_columns(&secret.rule);
+    transaction.execute(
+        "UPDATE mcp_workspace_secrets SET rule_type = ?3, rule_header = ?4, rule_prefix = ?5, header_fold = ?6,
+            row_mac = ?7 WHERE server_id = ?1 AND name = ?2",
+        params![change.server_id, secret.name.as_str(), kind, header, prefix, folded, secret.row_mac],
+    )?;
+    Ok(())
+}
+
+pub(super) fn count(transaction: &Transaction<'_>, server_id: &str) -> Result<i64, WriteError> {
+    let sql = "SELECT count(*) FROM mcp_workspace_secrets WHERE server_id = ?1";
+    Ok(transaction.query_row(sql, [server_id], |row| row.get(0))?)
+}
+
+pub(super) fn delete(
+    transaction: &Transaction<'_>,
+    server_id: &str,
+    name: &SecretName,
+) -> Result<(), WriteError> {
+    let sql = "DELETE FROM mcp_workspace_secrets WHERE server_id = ?1 AND name = ?2";
+    let deleted = transaction.execute(sql, [server_id, name.as_str()])?;
+    if deleted == 0 { Err(WriteError::NotFound) } else { Ok(()) }
+}
+
+pub(super) fn delete_all(transaction: &Transaction<'_>, server_id: &str) -> Result<Vec<String>, WriteError> {
+    let mut statement =
+        transaction.prepare("DELETE FROM mcp_workspace_secrets WHERE server_id = ?1 RETURNING name")?;
+    let mut names: Vec<String> =
+        statement.query_map([server_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    names.sort();
+    Ok(names)
+}

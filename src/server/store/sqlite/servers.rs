@@ -1,0 +1,145 @@
+//! Statements on MCP servers. A server and its secrets come in one read, so a call never
+//! sees half of a change.
+
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::secrets;
+use crate::domain::{ServerSlug, UpstreamUrl};
+use crate::server::store::{ServerChange, ServerRow, StoreError, WriteError};
+
+const WITH_SECRETS: &str =
+    "SELECT s.id, s.workspace_id, s.slug, s.name, s.url, s.enabled, s.allow_private_network,
+    s.created_at, s.updated_at, k.id, k.name, k.rule_type, k.rule_header, k.rule_prefix, k.version,
+    k.created_at, k.updated_at, k.sealed, k.row_mac
+    FROM mcp_servers s
+    LEFT JOIN mcp_workspace_secrets k ON k.server_id = s.id AND k.workspace_id = s.workspace_id
+    WHERE s.workspace_id = ?1";
+/// The first column that belongs to the secret.
+const FIRST_SECRET_COLUMN: usize = 9;
+
+pub(super) fn all(connection: &Connection, workspace_id: &str) -> Result<Vec<ServerRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{WITH_SECRETS} ORDER BY s.slug, k.name"))?;
+    collect(statement.query([workspace_id])?)
+}
+
+pub(super) fn one(
+    connection: &Connection,
+    workspace_id: &str,
+    slug: &ServerSlug,
+) -> Result<Option<ServerRow>, StoreError> {
+    let mut statement =
+        connection.prepare_cached(&format!("{WITH_SECRETS} AND s.slug = ?2 ORDER BY k.name"))?;
+    Ok(collect(statement.query([workspace_id, slug.as_str()])?)?.pop())
+}
+
+fn collect(mut rows: rusqlite::Rows<'_>) -> Result<Vec<ServerRow>, StoreError> {
+    let mut servers: Vec<ServerRow> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref(0)?.as_str().map_err(|_| StoreError::Damaged("mcp_servers"))?;
+        if servers.last().is_none_or(|last| last.id != id) {
+            servers.push(read_server(row)?);
+        }
+        let has_secret = !matches!(row.get_ref(FIRST_SECRET_COLUMN)?, rusqlite::types::ValueRef::Null);
+        if let (true, Some(server)) = (has_secret, servers.last_mut()) {
+            match secrets::read(row, FIRST_SECRET_COLUMN) {
+                Some(secret) => server.secrets.push(secret),
+                None => server.has_damaged_secret = true,
+            }
+        }
+    }
+    Ok(servers)
+}
+
+fn read_server(row: &Row<'_>) -> Result<ServerRow, StoreError> {
+    let damaged = || StoreError::Damaged("mcp_servers");
+    let (slug, url): (String, String) = (row.get(2)?, row.get(4)?);
+    Ok(ServerRow {
+        id: row.get(0)?,
+        workspace_id: row.get(1)?,
+        slug: ServerSlug::parse(&slug).map_err(|_| damaged())?,
+        name: row.get(3)?,
+        url: UpstreamUrl::parse(&url).map_err(|_| damaged())?,
+        enabled: row.get(5)?,
+        allow_private_network: row.get(6)?,
+        created_at: row.get(7)?,
+        updated_at: row.get(8)?,
+        secrets: Vec::new(),
+        has_damaged_secret: false,
+    })
+}
+
+pub(super) fn add(transaction: &Transaction<'_>, server: &ServerRow) -> Result<(), WriteError> {
+    let workspaces: i64 = transaction.query_row(
+        "SELECT count(*) FROM workspaces WHERE id = ?1",
+        [&server.workspace_id],
+        |row| row.get(0),
+    )?;
+    if workspaces == 0 {
+        return Err(WriteError::NotFound);
+    }
+    let added = transaction.execute(
+        "INSERT INTO mcp_servers (id, workspace_id, slug, name, url, enabled, allow_private_network, created_at,
+            updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (workspace_id, slug) DO NOTHING",
+        params![
+            server.id,
+            server.workspace_id,
+            server.slug.as_str(),
+            server.name,
+            server.url.as_str(),
+            server.enabled,
+            server.allow_private_network,
+            server.created_at,
+            server.updated_at
+        ],
+    )?;
+    if added == 0 { Err(WriteError::Exists) } else { Ok(()) }
+}
+
+/// Compares the URL again inside the transaction; when the origin changes, the secrets
+/// go, or their presence refuses the change.
+pub(super) fn change(
+    transaction: &Transaction<'_>,
+    change: &ServerChange,
+) -> Result<Vec<String>, WriteError> {
+    let server = &change.server;
+    require_url(transaction, &server.id, &server.workspace_id, &change.expected_url)?;
+    let mut detached = Vec::new();
+    if server.url.origin() != change.expected_url.origin() {
+        if !change.detach_secrets && secrets::count(transaction, &server.id)? > 0 {
+            return Err(WriteError::HasSecrets);
+        }
+        detached = secrets::delete_all(transaction, &server.id)?;
+    }
+    transaction.execute(
+        "UPDATE mcp_servers SET name = ?2, url = ?3, enabled = ?4, allow_private_network = ?5, updated_at = ?6
+            WHERE id = ?1",
+        params![
+            server.id,
+            server.name,
+            server.url.as_str(),
+            server.enabled,
+            server.allow_private_network,
+            server.updated_at
+        ],
+    )?;
+    Ok(detached)
+}
+
+/// Fails unless the server is there and still has the URL that the caller read.
+pub(super) fn require_url(
+    transaction: &Transaction<'_>,
+    server_id: &str,
+    workspace_id: &str,
+    expected: &UpstreamUrl,
+) -> Result<(), WriteError> {
+    let mut statement =
+        transaction.prepare_cached("SELECT url FROM mcp_servers WHERE id = ?1 AND workspace_id = ?2")?;
+    let mut rows = statement.query([server_id, workspace_id])?;
+    let url: String = rows.next()?.ok_or(WriteError::NotFound)?.get(0)?;
+    if url == expected.as_str() { Ok(()) } else { Err(WriteError::Changed) }
+}
+
+pub(super) fn delete(transaction: &Transaction<'_>, server_id: &str) -> Result<(), WriteError> {
+    let deleted = transaction.execute("DELETE FROM mcp_servers WHERE id = ?1", [server_id])?;
+    if deleted == 0 { Err(WriteError::NotFound) } else { Ok(()) }
+}

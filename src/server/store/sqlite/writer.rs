@@ -1,0 +1,69 @@
+//! The one writer: a thread that takes jobs from a channel and runs each in an
+//! immediate transaction. The answer is sent after the commit, which is on disk by then
+//! (`synchronous=FULL`).
+
+use std::sync::mpsc;
+use std::thread;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::file::OpenError;
+use crate::server::store::{StoreError, WriteError};
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Hands jobs to the thread; dropping it lets the thread finish and waits for it.
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(mut connection: Connection) -> Result<Self, OpenError> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let run = move || {
+            for job in queue {
+                job(&mut connection);
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(run)
+            .map_err(|_| StoreError::Failed("no thread for the writer".to_owned()))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Runs `work` in a transaction; commits if it answers `Ok`, else nothing is changed.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WriteError> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        let gone = || StoreError::Failed("the writer has stopped".to_owned());
+        let (answer, waiting) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let _ = answer.send(in_transaction(connection, work));
+        });
+        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
+        waiting.await.map_err(|_| gone())?
+    }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, WriteError>,
+) -> Result<T, WriteError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    Ok(done)
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
