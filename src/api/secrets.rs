@@ -25,6 +25,7 @@ pub struct SetSecretRequest {
     pub must_not_exist: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -186,7 +187,8 @@ mod tests {
         let text = |rule: &InjectionDocument| serde_json::to_string(rule).unwrap();
         assert_eq!(text(&InjectionDocument::Name {}), r#"{"type":"name"}"#);
         assert_eq!(text(&InjectionDocument::Bearer {}), r#"{"type":"bearer"}"#);
-        let rule: InjectionDocument = serde_json::from_str(r#"{"type":"header","header":"X","prefix":"T "}"#).unwrap();
+        let rule: InjectionDocument =
+            serde_json::from_str(r#"{"type":"header","header":"X","prefix":"T "}"#).unwrap();
         assert_eq!(rule.masked("N"), "X: T ****");
         assert!(serde_json::from_str::<InjectionDocument>(r#"{"type":"bearer","header":"X"}"#).is_err());
         assert!(serde_json::from_str::<InjectionDocument>(r#"{"type":"query"}"#).is_err());

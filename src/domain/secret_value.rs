@@ -61,7 +61,9 @@ impl ValueProblem {
     /// What a person can do about it.
     pub fn way_out(self) -> &'static str {
         match self {
-            Self::Empty => "pass the value as an argument or on standard input; to remove a secret use delete",
+            Self::Empty => {
+                "pass the value as an argument or on standard input; to remove a secret use delete"
+            }
             Self::TooLong(_) => "store a token or a reference instead of a whole document",
             Self::LineBreak => {
                 "store it in one line, for example encoded with base64, if the MCP server accepts that form"
@@ -156,7 +158,7 @@ mod tests {
         assert_eq!(problem(b" a"), Some(ValueProblem::OuterBlank));
         assert_eq!(problem(b"a "), Some(ValueProblem::OuterBlank));
         assert_eq!(problem(&[b'x'; MAX_VALUE_BYTES]), None);
-        assert_eq!(problem(&[b'x'; MAX_VALUE_BYTES + 1]), Some(ValueProblem::TooLong(16_385)));
+        assert_eq!(problem(&vec![b'x'; MAX_VALUE_BYTES + 1]), Some(ValueProblem::TooLong(16_385)));
         assert_eq!(problem("pässwörd \u{1F511} key".as_bytes()), None);
     }
 
