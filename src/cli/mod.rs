@@ -10,14 +10,14 @@ pub mod failure;
 pub mod global_options;
 pub mod hardening;
 mod hidden_input;
-pub mod mcp;
+mod mcp;
 pub mod printable;
 pub mod problem;
-pub mod secrets;
+mod secrets;
 pub mod settings;
 pub mod table;
 pub mod terminal;
-pub mod workspace;
+mod workspace;
 
 use std::ffi::OsString;
 
@@ -47,9 +47,10 @@ pub struct Cli {
     command: Command,
 }
 
-/// The commands.
+/// The commands. Their help is the doc comment here or, for a single command, the one
+/// of its arguments.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+enum Command {
     /// Set, inject, list and delete secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
@@ -107,7 +108,8 @@ fn not_understood(
     json: bool,
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
-    let help = error.render().to_string();
+    let rendered = error.render().to_string();
+    let help = rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {

@@ -34,7 +34,7 @@ pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = strings(error, ContextKind::InvalidArg);
-            format!("missing: {}", missing.join(", "))
+            format!("an argument is missing: {}", missing.join(", "))
         }
         ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
         ErrorKind::ArgumentConflict => match strings(error, ContextKind::PriorArg) {

@@ -20,7 +20,7 @@ const WANTED_FOR_TOOL: usize = 20;
 /// The URL is stored, not contacted. Secrets are bound to its scheme, host and port.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct AddArgs {
+pub(in crate::cli) struct AddArgs {
     /// Short name: a-z, 0-9 and '-'
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,

@@ -9,7 +9,7 @@ use crate::cli::table::Table;
 /// List the MCP servers of the workspace
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct ListArgs {}
+pub(in crate::cli) struct ListArgs {}
 
 const EXAMPLES: &str = "\
 EXAMPLES

@@ -1,9 +1,9 @@
 //! `aerostack mcp`: one file for each command.
 
-pub mod add;
-pub mod list;
-pub mod remove;
-pub mod update;
+mod add;
+mod list;
+mod remove;
+mod update;
 
 use clap::Subcommand;
 
@@ -15,14 +15,10 @@ use crate::domain::origin::UrlProblem;
 /// The commands under `mcp`.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
-pub enum McpCommand {
-    /// Add an MCP server to the workspace
+pub(super) enum McpCommand {
     Add(add::AddArgs),
-    /// List the MCP servers of the workspace
     List(list::ListArgs),
-    /// Change the URL, name or state of an MCP server
     Update(update::UpdateArgs),
-    /// Remove an MCP server and its secrets
     Remove(remove::RemoveArgs),
 }
 

@@ -12,7 +12,7 @@ use crate::domain::ServerSlug;
 /// Remove an MCP server and its secrets
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct RemoveArgs {
+pub(in crate::cli) struct RemoveArgs {
     /// MCP server to remove
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,

@@ -19,7 +19,7 @@ use crate::domain::{ServerSlug, UpstreamUrl, WorkspaceSlug};
 /// set again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
-pub struct UpdateArgs {
+pub(in crate::cli) struct UpdateArgs {
     /// MCP server to change
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,

@@ -16,7 +16,7 @@ use crate::domain::{SecretName, ServerSlug, WorkspaceSlug, suggestion};
 /// be brought back.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DeleteArgs {
+pub(in crate::cli) struct DeleteArgs {
     /// MCP server that the secrets belong to
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,

@@ -13,7 +13,7 @@ use crate::domain::{Injection, InjectionHeader, InjectionProblem, SecretName, Se
 /// name.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
-pub struct InjectArgs {
+pub(in crate::cli) struct InjectArgs {
     /// MCP server that the secret belongs to
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,

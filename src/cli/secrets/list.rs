@@ -18,7 +18,7 @@ use crate::domain::{ServerSlug, WorkspaceSlug};
 /// or --mcp-secret.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     /// MCP server; all servers of the workspace if left out
     #[arg(value_name = "mcp-slug")]
     server: Option<ServerSlug>,

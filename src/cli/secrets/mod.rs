@@ -1,10 +1,10 @@
 //! `aerostack secrets`: one file for each command.
 
-pub mod delete;
-pub mod inject;
-pub mod list;
-pub mod set;
-pub mod value_source;
+mod delete;
+mod inject;
+mod list;
+mod set;
+mod value_source;
 
 use clap::Subcommand;
 
@@ -14,14 +14,10 @@ use super::failure::Failure;
 /// The commands under `secrets`.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
-pub enum SecretsCommand {
-    /// Create a secret or replace its value
+pub(super) enum SecretsCommand {
     Set(set::SetArgs),
-    /// Choose the header in which a secret is sent
     Inject(inject::InjectArgs),
-    /// List names, rules and dates of secrets, never values
     List(list::ListArgs),
-    /// Delete secrets of an MCP server
     Delete(delete::DeleteArgs),
 }
 

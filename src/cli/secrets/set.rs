@@ -21,7 +21,7 @@ use crate::domain::{SecretName, ServerSlug};
 /// one of them, use 'secrets inject' with --header or --mcp-secret.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct SetArgs {
+pub(in crate::cli) struct SetArgs {
     /// MCP server that gets the secret
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,

@@ -16,7 +16,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A value that may be sent.
 #[derive(Debug)]
-pub struct GivenValue {
+pub(super) struct GivenValue {
     /// The value.
     pub value: SecretValue,
     /// Whether a line end was taken off.
@@ -24,7 +24,7 @@ pub struct GivenValue {
 }
 
 /// Gets the value; `question` is for the hidden prompt.
-pub fn obtain(
+pub(super) fn obtain(
     argument: Option<OsString>,
     question: &str,
     context: &mut Context<'_>,

@@ -13,7 +13,7 @@ use crate::domain::WorkspaceSlug;
 /// The slug is made from the name and never changes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct CreateArgs {
+pub(in crate::cli) struct CreateArgs {
     /// Name to show
     #[arg(value_name = "name", value_parser = workspace_name)]
     name: String,

@@ -13,7 +13,7 @@ use crate::domain::WorkspaceSlug;
 /// Its MCP servers, their secrets and its workspace tokens go with it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DeleteArgs {
+pub(in crate::cli) struct DeleteArgs {
     /// Workspace to delete
     #[arg(value_name = "slug")]
     slug: WorkspaceSlug,

@@ -11,7 +11,7 @@ use crate::cli::table::Table;
 /// The one in use is marked with '*'.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct ListArgs {}
+pub(in crate::cli) struct ListArgs {}
 
 const EXAMPLES: &str = "\
 EXAMPLES

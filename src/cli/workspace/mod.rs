@@ -1,12 +1,12 @@
 //! `aerostack workspace` and `aerostack workspace token`: one file for each command.
 
-pub mod create;
-pub mod delete;
-pub mod list;
-pub mod token_create;
-pub mod token_list;
-pub mod token_revoke;
-pub mod use_workspace;
+mod create;
+mod delete;
+mod list;
+mod token_create;
+mod token_list;
+mod token_revoke;
+mod use_workspace;
 
 use clap::Subcommand;
 
@@ -16,14 +16,10 @@ use super::failure::Failure;
 /// The commands under `workspace`.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
-pub enum WorkspaceCommand {
-    /// Create a workspace
+pub(super) enum WorkspaceCommand {
     Create(create::CreateArgs),
-    /// List the workspaces of the project
     List(list::ListArgs),
-    /// Choose the workspace that commands work in
     Use(use_workspace::UseArgs),
-    /// Delete a workspace with everything in it
     Delete(delete::DeleteArgs),
     /// Create, list and revoke workspace tokens
     #[command(subcommand)]
@@ -33,12 +29,9 @@ pub enum WorkspaceCommand {
 /// The commands under `workspace token`.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
-pub enum TokenCommand {
-    /// Create a workspace token and show it once
+pub(in crate::cli) enum TokenCommand {
     Create(token_create::TokenCreateArgs),
-    /// List the tokens of a workspace, never the tokens themselves
     List(token_list::TokenListArgs),
-    /// Revoke a workspace token
     Revoke(token_revoke::TokenRevokeArgs),
 }
 

@@ -14,7 +14,7 @@ use crate::domain::WorkspaceSlug;
 /// for an MCP client's configuration.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct TokenCreateArgs {
+pub(in crate::cli) struct TokenCreateArgs {
     /// Workspace that the token opens
     #[arg(value_name = "workspace")]
     workspace: WorkspaceSlug,

@@ -11,7 +11,7 @@ use crate::domain::WorkspaceSlug;
 /// List the tokens of a workspace, never the tokens themselves
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct TokenListArgs {
+pub(in crate::cli) struct TokenListArgs {
     /// Workspace that the tokens open
     #[arg(value_name = "workspace")]
     workspace: WorkspaceSlug,

@@ -16,7 +16,7 @@ use crate::domain::{WorkspaceSlug, WorkspaceToken};
 /// Calls with it are refused from now on, and open streams are closed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct TokenRevokeArgs {
+pub(in crate::cli) struct TokenRevokeArgs {
     /// Workspace that the token opens
     #[arg(value_name = "workspace")]
     workspace: WorkspaceSlug,

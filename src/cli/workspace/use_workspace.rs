@@ -14,7 +14,7 @@ use crate::domain::{WorkspaceSlug, suggestion};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[expect(clippy::doc_markdown, reason = "the text is the help, where backticks would show")]
-pub struct UseArgs {
+pub(in crate::cli) struct UseArgs {
     /// Workspace to use
     #[arg(value_name = "slug")]
     slug: WorkspaceSlug,
