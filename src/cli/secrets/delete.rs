@@ -59,7 +59,7 @@ async fn delete_all(
         context.terminal.note(&format!("No secrets for {server}; nothing to delete."));
         return print_deleted(context, server, Vec::new());
     }
-    let question = format!("Delete all {} of {server}?", counted(present.len()));
+    let question = format!("Delete every secret of {server}?");
     let at_stake = table(present).text();
     arguments.confirmation.ask_for_word(context, &at_stake, &question, server.as_str())?;
     let deleted = context.api()?.delete_all_secrets(workspace, server).await?.deleted;
