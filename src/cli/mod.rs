@@ -1,1 +1,160 @@
-//! To come in the next commits of this change.
+//! The command line: arguments in, a result or a `Failure` out. Nothing here depends on
+//! the state of the process, so that one process can run many commands.
+
+pub mod config_file;
+pub mod confirmation;
+pub mod context;
+pub mod credentials;
+pub mod env_vars;
+pub mod failure;
+pub mod global_options;
+pub mod hardening;
+mod hidden_input;
+mod mcp;
+pub mod printable;
+pub mod problem;
+mod secrets;
+pub mod settings;
+pub mod table;
+pub mod terminal;
+mod workspace;
+
+use std::ffi::OsString;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use context::Context;
+use failure::Failure;
+use global_options::{ColorChoice, GlobalOptions};
+use settings::Settings;
+use terminal::Terminal;
+
+/// Keep the secrets of MCP servers: set once, encrypted, never readable again
+#[derive(Debug, Parser)]
+#[command(
+    name = "aerostack",
+    version,
+    term_width = 80,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    options: GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands. Their help is the doc comment here or, for a single command, the one
+/// of its arguments.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set, inject, list and delete secrets
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    /// Add, list, update and remove MCP servers
+    #[command(subcommand)]
+    Mcp(mcp::McpCommand),
+    /// Create, list, choose and delete workspaces
+    #[command(subcommand)]
+    Workspace(workspace::WorkspaceCommand),
+    // With the feature `server`: Mock, Serve, Demo and Keygen stand here.
+}
+
+impl Command {
+    /// Fields of the list that the command prints, if it prints one.
+    fn list_fields(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Secrets(command) => command.list_fields(),
+            Self::Mcp(command) => command.list_fields(),
+            Self::Workspace(command) => command.list_fields(),
+        }
+    }
+
+    async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Secrets(command) => command.run(context).await,
+            Self::Mcp(command) => command.run(context).await,
+            Self::Workspace(command) => command.run(context).await,
+        }
+    }
+}
+
+/// Understands the arguments (the program's name first) and runs the command. Must not
+/// be called from inside an async runtime.
+pub fn run_arguments(
+    arguments: impl IntoIterator<Item = OsString>,
+    settings: &Settings,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Until the arguments are understood, and if they never are.
+    let json = problem::has_flag(&arguments, "--json");
+    terminal.set_style(global_options::style(ColorChoice::Auto, false, json, settings, terminal));
+    let matches = match Cli::command().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return not_understood(&error, &arguments, json, terminal),
+    };
+    let cli = Cli::from_arg_matches(&matches)
+        .map_err(|error| problem::failure(&error, &Cli::command(), &arguments))?;
+    run(cli, settings, terminal)
+}
+
+fn not_understood(
+    error: &clap::Error,
+    arguments: &[OsString],
+    json: bool,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
+    let rendered = error.render().to_string();
+    let help = rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
+            terminal.talk(help.trim_end());
+            Err(Failure::already_shown())
+        }
+        _ => Err(problem::failure(error, &Cli::command(), arguments)),
+    }
+}
+
+/// Runs an understood command. Must not be called from inside an async runtime.
+pub fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<(), Failure> {
+    let Cli { options, command } = cli;
+    terminal.set_style(global_options::style(options.color, options.quiet, options.json, settings, terminal));
+    check_fields(&options, &command)?;
+    // The start commands of the feature `server` bring their own runtimes: they are
+    // handled here, before one is made for the API's client.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    let mut context = Context::new(terminal, settings, &options);
+    let result = runtime.block_on(command.run(&mut context));
+    context.show_requests();
+    // A name lookup that hangs must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn check_fields(options: &GlobalOptions, command: &Command) -> Result<(), Failure> {
+    let Some(fields) = &options.fields else { return Ok(()) };
+    if !options.json {
+        return Err(Failure::usage("--fields works with --json only").with_hint("add --json"));
+    }
+    let Some(known) = command.list_fields() else {
+        return Err(
+            Failure::usage("--fields is for commands that print a list").with_hint("leave out --fields")
+        );
+    };
+    if fields.iter().all(|field| known.contains(&field.as_str())) {
+        return Ok(());
+    }
+    Err(Failure::usage("--fields names a field that is not there")
+        .with_hint(format!("the fields are: {}", known.join(", "))))
+}
+
+#[cfg(test)]
+mod tests;

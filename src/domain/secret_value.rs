@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(problem(b" a"), Some(ValueProblem::OuterBlank));
         assert_eq!(problem(b"a "), Some(ValueProblem::OuterBlank));
         assert_eq!(problem(&[b'x'; MAX_VALUE_BYTES]), None);
-        assert_eq!(problem(&[b'x'; MAX_VALUE_BYTES + 1]), Some(ValueProblem::TooLong(16_385)));
+        assert_eq!(problem(&vec![b'x'; MAX_VALUE_BYTES + 1]), Some(ValueProblem::TooLong(16_385)));
         assert_eq!(problem("pässwörd \u{1F511} key".as_bytes()), None);
     }
 

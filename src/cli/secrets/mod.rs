@@ -1,0 +1,40 @@
+//! `aerostack secrets`: one file for each command.
+
+mod delete;
+mod inject;
+mod list;
+mod set;
+mod value_source;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use super::failure::Failure;
+
+/// The commands under `secrets`.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(super) enum SecretsCommand {
+    Set(set::SetArgs),
+    Inject(inject::InjectArgs),
+    List(list::ListArgs),
+    Delete(delete::DeleteArgs),
+}
+
+impl SecretsCommand {
+    pub(super) fn list_fields(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::List(arguments) => Some(arguments.fields()),
+            Self::Set(_) | Self::Inject(_) | Self::Delete(_) => None,
+        }
+    }
+
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Set(arguments) => set::run(arguments, context).await,
+            Self::Inject(arguments) => inject::run(arguments, context).await,
+            Self::List(arguments) => list::run(arguments, context).await,
+            Self::Delete(arguments) => delete::run(arguments, context).await,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything that comes from the environment, read once; nothing else in the command
+//! line reads it. A variable that is set but empty counts as not set.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::env_vars;
+
+/// What the environment says. It has no debug form, because it holds the API key.
+#[derive(Default)]
+pub struct Settings {
+    /// Base URL of the admin API.
+    pub api_url: Option<String>,
+    /// The API key, unchecked.
+    pub api_key: Option<Zeroizing<String>>,
+    /// File with the API key.
+    pub api_key_file: Option<PathBuf>,
+    /// Workspace slug, unchecked.
+    pub workspace: Option<String>,
+    /// PEM file with certificate authorities.
+    pub ca_cert: Option<PathBuf>,
+    /// The user's configuration directory; `None` when there is no home.
+    pub config_dir: Option<PathBuf>,
+    /// `NO_COLOR` is set.
+    pub no_color: bool,
+    /// `CLICOLOR_FORCE` is set and not `0`.
+    pub force_color: bool,
+    /// `TERM` is `dumb`.
+    pub dumb_terminal: bool,
+}
+
+impl Settings {
+    /// Reads the environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+    pub fn from_environment() -> Self {
+        Self::from_variables(|name| std::env::var_os(name), dirs::config_dir())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>, config_dir: Option<PathBuf>) -> Self {
+        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+        // What is not UTF-8 is kept in a damaged form, so that its own check refuses it.
+        let text = |name: &str| given(name).map(|value| value.to_string_lossy().into_owned());
+        Self {
+            api_url: text(env_vars::API_URL),
+            api_key: text(env_vars::API_KEY).map(Zeroizing::new),
+            api_key_file: given(env_vars::API_KEY_FILE).map(PathBuf::from),
+            workspace: text(env_vars::WORKSPACE),
+            ca_cert: given(env_vars::CA_CERT).map(PathBuf::from),
+            config_dir: config_dir.filter(|path| path.is_absolute()),
+            no_color: given(env_vars::NO_COLOR).is_some(),
+            force_color: given(env_vars::CLICOLOR_FORCE).is_some_and(|value| value != "0"),
+            dumb_terminal: given(env_vars::TERM).is_some_and(|value| value == "dumb"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_variables_are_not_set() {
+        let settings = Settings::from_variables(|_| Some(OsString::new()), Some(PathBuf::from("relative")));
+        assert!(settings.api_url.is_none() && settings.api_key.is_none() && settings.workspace.is_none());
+        assert!(
+            settings.api_key_file.is_none() && settings.ca_cert.is_none() && settings.config_dir.is_none()
+        );
+        assert!(!settings.no_color && !settings.force_color && !settings.dumb_terminal);
+    }
+
+    #[test]
+    fn each_variable_has_its_field() {
+        let settings = Settings::from_variables(
+            |name| Some(OsString::from(name.to_lowercase())),
+            Some(PathBuf::from("/c")),
+        );
+        assert_eq!(settings.api_url.as_deref(), Some("aerostack_api_url"));
+        assert_eq!(settings.api_key.as_ref().map(|key| key.as_str()), Some("aerostack_api_key"));
+        assert_eq!(settings.api_key_file, Some(PathBuf::from("aerostack_api_key_file")));
+        assert_eq!(settings.workspace.as_deref(), Some("aerostack_workspace"));
+        assert_eq!(settings.ca_cert, Some(PathBuf::from("aerostack_ca_cert")));
+        assert_eq!(settings.config_dir, Some(PathBuf::from("/c")));
+        assert!(settings.no_color && settings.force_color && !settings.dumb_terminal);
+    }
+}

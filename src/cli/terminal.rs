@@ -1,0 +1,314 @@
+//! The terminal as a value: the only place that prints, prompts and reads standard
+//! input. Data goes to `out`, talk to `err`. Control characters never get through,
+//! wherever a text came from.
+
+use std::io::{self, BufRead as _, Cursor, IsTerminal as _, Read, Write as _};
+use std::os::fd::AsFd as _;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::failure::{Failure, FailureKind};
+use super::hidden_input::{self, HiddenLine, Progress};
+use super::printable;
+
+/// Bytes that are read from standard input at a time.
+const CHUNK_BYTES: usize = 8 << 10;
+
+/// How to talk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    /// `error:` and `hint:` in colour.
+    pub color: bool,
+    /// No notes.
+    pub quiet: bool,
+    /// Errors as JSON, no notes.
+    pub json: bool,
+}
+
+enum Output {
+    Stdout,
+    Stderr,
+    Captured(Vec<u8>),
+}
+
+enum Input {
+    Stdin,
+    Captured(Cursor<Vec<u8>>),
+}
+
+/// Where a command reads and prints.
+pub struct Terminal {
+    out: Output,
+    err: Output,
+    input: Input,
+    input_is_tty: bool,
+    err_is_tty: bool,
+    style: Style,
+}
+
+impl Terminal {
+    /// The real one.
+    pub fn stdio() -> Self {
+        Self {
+            out: Output::Stdout,
+            err: Output::Stderr,
+            input: Input::Stdin,
+            input_is_tty: io::stdin().is_terminal(),
+            err_is_tty: io::stderr().is_terminal(),
+            style: Style::default(),
+        }
+    }
+
+    /// One that collects what is printed; `tty` says whether it passes for a terminal.
+    pub fn captured(tty: bool) -> Self {
+        Self {
+            out: Output::Captured(Vec::new()),
+            err: Output::Captured(Vec::new()),
+            input: Input::Captured(Cursor::new(Vec::new())),
+            input_is_tty: tty,
+            err_is_tty: tty,
+            style: Style::default(),
+        }
+    }
+
+    /// Gives a captured terminal its input.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if let Input::Captured(input) = &mut self.input {
+            input.get_mut().extend_from_slice(bytes);
+        }
+    }
+
+    /// What a captured terminal got on `out`.
+    pub fn out_text(&self) -> String {
+        self.out.text()
+    }
+
+    /// What a captured terminal got on `err`.
+    pub fn err_text(&self) -> String {
+        self.err.text()
+    }
+
+    /// Says how to talk from here on.
+    pub fn set_style(&mut self, style: Style) {
+        self.style = style;
+    }
+
+    /// Whether talk goes to a terminal.
+    pub fn talks_to_terminal(&self) -> bool {
+        self.err_is_tty
+    }
+
+    /// Whether input comes from a terminal.
+    pub fn reads_from_terminal(&self) -> bool {
+        self.input_is_tty
+    }
+
+    /// Prints data, with a line end. A reader that went away is no failure.
+    pub fn data(&mut self, text: &str) -> Result<(), Failure> {
+        let line = Zeroizing::new(format!("{}\n", printable::lines(text)));
+        match self.out.write(line.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(anyhow::Error::new(error).context("could not write to standard output").into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints one JSON document as data.
+    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        let text = Zeroizing::new(serde_json::to_string(document).context("could not write JSON")?);
+        self.data(&printable::json(&text))
+    }
+
+    /// Says something that only people need.
+    pub fn note(&mut self, text: &str) {
+        if !self.style.quiet && !self.style.json {
+            self.talk(text);
+        }
+    }
+
+    /// Says something that must not be missed.
+    pub fn warning(&mut self, text: &str) {
+        let label = self.colored("33", "warning:");
+        self.talk_labelled(&label, text);
+    }
+
+    /// Says something unconditionally: a help text, a line of `--verbose`, a question's
+    /// preamble.
+    pub fn talk(&mut self, text: &str) {
+        let line = format!("{}\n", printable::lines(text));
+        // Where talk cannot be shown there is nowhere to say so.
+        let _ = self.err.write(line.as_bytes());
+    }
+
+    /// Shows a failure: `error:`, `hint:`, `request id:`, or one JSON document.
+    pub fn failure(&mut self, failure: &Failure) {
+        if failure.message().is_empty() {
+            return;
+        }
+        if self.style.json {
+            let text = serde_json::to_string(&failure.document()).unwrap_or_default();
+            self.talk(&printable::json(&text));
+            return;
+        }
+        let label = self.colored("1;31", "error:");
+        self.talk_labelled(&label, failure.message());
+        if let Some(hint) = failure.hint() {
+            let label = self.colored("36", "hint:");
+            self.talk_labelled(&label, hint);
+        }
+        if let Some(id) = failure.request_id() {
+            self.talk(&format!("request id: {}", printable::one_line(id)));
+        }
+    }
+
+    fn talk_labelled(&mut self, label: &str, text: &str) {
+        // The label may hold colour codes, so it goes past the escaping.
+        let line = format!("{label} {}\n", printable::lines(text));
+        let _ = self.err.write(line.as_bytes());
+    }
+
+    fn colored(&self, code: &str, word: &str) -> String {
+        if self.style.color { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
+    }
+
+    /// Asks for a line that everybody may see; empty at the end of input.
+    pub fn ask(&mut self, question: &str) -> Result<String, Failure> {
+        let _ = self.err.write(format!("{} ", printable::one_line(question)).as_bytes());
+        let mut line = String::new();
+        let read = match &mut self.input {
+            Input::Stdin => io::stdin().lock().read_line(&mut line),
+            Input::Captured(input) => input.read_line(&mut line),
+        };
+        let count = read.context("could not read the answer")?;
+        if count == 0 {
+            let _ = self.err.write(b"\n");
+        }
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// Asks for a line that is not shown.
+    pub fn ask_hidden(&mut self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let _ = self.err.write(format!("{} ", printable::one_line(question)).as_bytes());
+        let answer = match &mut self.input {
+            Input::Stdin => hidden_input::read_line(io::stdin().as_fd()),
+            Input::Captured(input) => Ok(hidden_line_of(input)),
+        };
+        let _ = self.err.write(b"\n");
+        let interrupted = || Failure::new(FailureKind::Interrupted, "interrupted; nothing was stored");
+        answer.context("could not read from the terminal")?.ok_or_else(interrupted)
+    }
+
+    /// Reads standard input to its end, however long that takes; `None` when there is
+    /// more than `limit` bytes of it.
+    pub fn read_to_end(&mut self, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        let read = match &mut self.input {
+            Input::Stdin => read_bounded(&mut io::stdin().lock(), limit),
+            Input::Captured(input) => read_bounded(input, limit),
+        };
+        Ok(read.context("could not read standard input")?)
+    }
+}
+
+fn hidden_line_of(input: &mut Cursor<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
+    let mut line = HiddenLine::new();
+    for byte in input.bytes().map_while(Result::ok) {
+        match line.push(byte) {
+            Progress::Going => {}
+            Progress::Done => break,
+            Progress::Interrupted => return None,
+        }
+    }
+    Some(line.into_bytes())
+}
+
+fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut all = Zeroizing::new(Vec::with_capacity(4 * CHUNK_BYTES));
+    let mut chunk = Zeroizing::new([0_u8; CHUNK_BYTES]);
+    loop {
+        let count = match input.read(chunk.as_mut_slice()) {
+            Ok(0) => return Ok(Some(all)),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if all.len() + count > limit {
+            return Ok(None);
+        }
+        if all.len() + count > all.capacity() {
+            // Growing in place would leave the old buffer unwiped.
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * all.capacity()));
+            larger.extend_from_slice(&all);
+            all = larger;
+        }
+        all.extend_from_slice(&chunk[..count]);
+        chunk.zeroize();
+    }
+}
+
+impl Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(bytes)?;
+                out.flush()
+            }
+            Self::Stderr => io::stderr().lock().write_all(bytes),
+            Self::Captured(text) => text.write_all(bytes),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Captured(text) => String::from_utf8_lossy(text).into_owned(),
+            Self::Stdout | Self::Stderr => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_for_people_and_for_programs() {
+        let mut terminal = Terminal::captured(false);
+        terminal.failure(&Failure::usage("no\u{1b}[2J").with_hint("do"));
+        assert_eq!(terminal.err_text(), "error: no\\u{1b}[2J\nhint: do\n");
+        let mut terminal = Terminal::captured(false);
+        terminal.set_style(Style { json: true, ..Style::default() });
+        terminal.failure(&Failure::usage("no"));
+        terminal.note("not shown");
+        assert_eq!(terminal.err_text().lines().count(), 1);
+        assert!(terminal.err_text().starts_with(r#"{"error":{"#));
+    }
+
+    #[test]
+    fn colour_is_for_labels_only() {
+        let mut terminal = Terminal::captured(true);
+        terminal.set_style(Style { color: true, ..Style::default() });
+        terminal.failure(&Failure::usage("no"));
+        assert_eq!(terminal.err_text(), "\u{1b}[1;31merror:\u{1b}[0m no\n");
+    }
+
+    #[test]
+    fn input_is_read_whole_and_bounded() {
+        let mut terminal = Terminal::captured(false);
+        terminal.feed(&vec![b'x'; 100_000]);
+        assert_eq!(terminal.read_to_end(100_000).unwrap().unwrap().len(), 100_000);
+        let mut terminal = Terminal::captured(false);
+        terminal.feed(&vec![b'x'; 100_001]);
+        assert!(terminal.read_to_end(100_000).unwrap().is_none());
+    }
+
+    #[test]
+    fn ctrl_c_at_the_hidden_prompt() {
+        let mut terminal = Terminal::captured(true);
+        terminal.feed(b"abc\x03");
+        assert_eq!(terminal.ask_hidden("Value:").unwrap_err().exit_code(), 130);
+        assert!(!terminal.err_text().contains("abc"));
+    }
+}

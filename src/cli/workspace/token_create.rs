@@ -1,0 +1,55 @@
+//! `aerostack workspace token create`: a token for one member, shown once.
+
+use clap::Args;
+
+use crate::api::tokens::CreateTokenRequest;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::problem::{Rule, not_blank};
+use crate::domain::WorkspaceSlug;
+
+/// Create a workspace token and show it once
+///
+/// Standard output gets the token and nothing else; standard error gets the block
+/// for an MCP client's configuration.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct TokenCreateArgs {
+    /// Workspace that the token opens
+    #[arg(value_name = "workspace")]
+    workspace: WorkspaceSlug,
+    /// For whom or what the token is
+    #[arg(long, value_name = "NAME", value_parser = not_blank)]
+    name: String,
+    /// Life of the token in seconds; without it, it does not expire
+    #[arg(long, value_name = "SECONDS", value_parser = life)]
+    expires_in: Option<u64>,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  # A token for a colleague
+  $ aerostack workspace token create default --name anna
+  # One for a day, into a variable
+  $ TOKEN=$(aerostack workspace token create default --name ci \\
+      --expires-in 86400)";
+
+fn life(text: &str) -> Result<u64, Rule> {
+    text.parse().ok().filter(|seconds| *seconds > 0).ok_or(Rule("a life is a whole number of seconds from 1"))
+}
+
+pub(super) async fn run(arguments: TokenCreateArgs, context: &mut Context<'_>) -> Result<(), Failure> {
+    let TokenCreateArgs { workspace, name, expires_in } = arguments;
+    let created = context.api()?.create_token(&workspace, &CreateTokenRequest { name, expires_in }).await?;
+    let printed =
+        if context.json() { context.terminal.json(&created) } else { context.terminal.data(&created.secret) };
+    // A token that nobody saw should not stay.
+    let id = &created.token.id;
+    printed.map_err(|failure| {
+        failure.with_hint(format!("revoke the token: aerostack workspace token revoke {workspace} {id}"))
+    })?;
+    context.terminal.note("This token is shown once. For an MCP client's configuration:");
+    let block = serde_json::to_string_pretty(&created.mcp_json).map_err(anyhow::Error::new)?;
+    context.terminal.note(&crate::cli::printable::json(&block));
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! `aerostack workspace token list`: the tokens of a workspace, never the tokens
+//! themselves.
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::table::{Table, day};
+use crate::domain::WorkspaceSlug;
+
+/// List the tokens of a workspace, never the tokens themselves
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct TokenListArgs {
+    /// Workspace that the tokens open
+    #[arg(value_name = "workspace")]
+    workspace: WorkspaceSlug,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  $ aerostack workspace token list default";
+
+/// Fields of a token in JSON.
+pub(super) const FIELDS: &[&str] = &["id", "name", "created_at", "expires_at", "last_used_at", "status"];
+
+pub(super) async fn run(arguments: TokenListArgs, context: &mut Context<'_>) -> Result<(), Failure> {
+    let workspace = arguments.workspace;
+    let list = context.api()?.tokens(&workspace).await?;
+    if context.json() {
+        return context.print_list("tokens", &list);
+    }
+    if list.tokens.is_empty() {
+        context.terminal.note(&format!("No tokens for the workspace {workspace}."));
+        return Ok(());
+    }
+    let mut table = Table::new(&["ID", "NAME", "CREATED", "EXPIRES", "LAST USED", "STATUS"]);
+    for token in &list.tokens {
+        let expires = token.expires_at.as_deref().map_or("never", day);
+        let last_used = token.last_used_at.as_deref().map_or("-", day);
+        table.row([
+            &token.id,
+            &token.name,
+            day(&token.created_at),
+            expires,
+            last_used,
+            token.status.as_str(),
+        ]);
+    }
+    context.terminal.data(&table.text())
+}

@@ -1,0 +1,75 @@
+//! Secrets of one MCP server.
+
+use reqwest::Method;
+
+use super::{ApiClient, ClientError, NO_BODY};
+use crate::api::routes;
+use crate::api::secrets::{
+    DeletedList, InjectionDocument, SecretDocument, SecretInRequest, SecretList, SetSecretRequest,
+    SetSecretSummary,
+};
+use crate::domain::{SecretName, SecretValue, ServerSlug, WorkspaceSlug};
+
+impl ApiClient {
+    /// Creates or replaces a value; an existing secret keeps its rule.
+    pub async fn set_secret(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+        name: &SecretName,
+        value: &SecretValue,
+    ) -> Result<SetSecretSummary, ClientError> {
+        let body = SetSecretRequest {
+            name: name.as_str().to_owned(),
+            value: SecretInRequest::sending(value),
+            injection: None,
+            must_exist: false,
+            must_not_exist: false,
+        };
+        let path = format!("{}?workspace={workspace}", routes::secrets(server));
+        self.send(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Names, rules and dates.
+    pub async fn secrets(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+    ) -> Result<SecretList, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::secrets(server));
+        self.send(Method::GET, &path, NO_BODY).await
+    }
+
+    /// Changes a secret's rule.
+    pub async fn set_injection(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+        name: &SecretName,
+        rule: &InjectionDocument,
+    ) -> Result<SecretDocument, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::injection(server, name));
+        self.send(Method::PUT, &path, Some(rule)).await
+    }
+
+    /// Deletes one secret.
+    pub async fn delete_secret(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+        name: &SecretName,
+    ) -> Result<(), ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::secret(server, name));
+        self.send(Method::DELETE, &path, NO_BODY).await
+    }
+
+    /// Deletes every secret of a server.
+    pub async fn delete_all_secrets(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+    ) -> Result<DeletedList, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::secrets(server));
+        self.send(Method::DELETE, &path, NO_BODY).await
+    }
+}

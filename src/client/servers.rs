@@ -1,0 +1,57 @@
+//! MCP servers of one workspace.
+
+use reqwest::Method;
+
+use super::{ApiClient, ClientError, NO_BODY};
+use crate::api::routes;
+use crate::api::servers::{AddServerRequest, ServerList, ServerSummary, UpdateServerRequest};
+use crate::domain::{ServerSlug, WorkspaceSlug};
+
+impl ApiClient {
+    /// Adds a server; its URL is not contacted.
+    pub async fn add_server(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        request: &AddServerRequest,
+    ) -> Result<ServerSummary, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::SERVERS);
+        self.send(Method::POST, &path, Some(request)).await
+    }
+
+    /// All servers.
+    pub async fn servers(&mut self, workspace: &WorkspaceSlug) -> Result<ServerList, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::SERVERS);
+        self.send(Method::GET, &path, NO_BODY).await
+    }
+
+    /// One server.
+    pub async fn server(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        slug: &ServerSlug,
+    ) -> Result<ServerSummary, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::server(slug));
+        self.send(Method::GET, &path, NO_BODY).await
+    }
+
+    /// Changes a server.
+    pub async fn update_server(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        slug: &ServerSlug,
+        request: &UpdateServerRequest,
+    ) -> Result<ServerSummary, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::server(slug));
+        self.send(Method::PATCH, &path, Some(request)).await
+    }
+
+    /// Removes a server and its secrets.
+    pub async fn remove_server(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        slug: &ServerSlug,
+    ) -> Result<(), ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::server(slug));
+        self.send(Method::DELETE, &path, NO_BODY).await
+    }
+}

@@ -1,0 +1,26 @@
+//! Workspaces of the project.
+
+use reqwest::Method;
+
+use super::{ApiClient, ClientError, NO_BODY};
+use crate::api::routes;
+use crate::api::workspaces::{CreateWorkspaceRequest, WorkspaceList, WorkspaceSummary};
+use crate::domain::WorkspaceSlug;
+
+impl ApiClient {
+    /// Creates a workspace; the server makes the slug from the name.
+    pub async fn create_workspace(&mut self, name: &str) -> Result<WorkspaceSummary, ClientError> {
+        let body = CreateWorkspaceRequest { name: name.to_owned() };
+        self.send(Method::POST, routes::WORKSPACES, Some(&body)).await
+    }
+
+    /// All workspaces.
+    pub async fn workspaces(&mut self) -> Result<WorkspaceList, ClientError> {
+        self.send(Method::GET, routes::WORKSPACES, NO_BODY).await
+    }
+
+    /// Deletes a workspace with everything in it.
+    pub async fn delete_workspace(&mut self, slug: &WorkspaceSlug) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &routes::workspace(slug), NO_BODY).await
+    }
+}
