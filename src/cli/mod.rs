@@ -5,15 +5,25 @@ pub mod config_file;
 pub mod confirmation;
 pub mod context;
 pub mod credentials;
+#[cfg(feature = "server")]
+mod demo;
+#[cfg(feature = "server")]
+mod demo_client;
 pub mod env_vars;
 pub mod failure;
 pub mod global_options;
 pub mod hardening;
 mod hidden_input;
+#[cfg(feature = "server")]
+mod keygen;
 mod mcp;
+#[cfg(feature = "server")]
+mod mock;
 pub mod printable;
 pub mod problem;
 mod secrets;
+#[cfg(feature = "server")]
+mod serve;
 pub mod settings;
 pub mod table;
 pub mod terminal;
@@ -51,6 +61,16 @@ pub struct Cli {
 /// of its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Api(ApiCommand),
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    Start(StartCommand),
+}
+
+/// The commands that speak to the admin API.
+#[derive(Debug, Subcommand)]
+enum ApiCommand {
     /// Set, inject, list and delete secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
@@ -60,19 +80,44 @@ enum Command {
     /// Create, list, choose and delete workspaces
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
-    // With the feature `server`: Mock, Serve, Demo and Keygen stand here.
+}
+
+/// The commands that start or prepare a server. They bring their own runtimes.
+#[cfg(feature = "server")]
+#[derive(Debug, Subcommand)]
+enum StartCommand {
+    Mock(mock::MockArgs),
+    Serve(serve::ServeArgs),
+    Keygen(keygen::KeygenArgs),
+    Demo(demo::DemoArgs),
+}
+
+#[cfg(feature = "server")]
+impl StartCommand {
+    fn run(self, terminal: &mut Terminal) -> Result<(), Failure> {
+        match self {
+            Self::Mock(arguments) => mock::run(&arguments, terminal),
+            Self::Serve(arguments) => serve::run(arguments, terminal),
+            Self::Keygen(arguments) => keygen::run(&arguments, terminal),
+            Self::Demo(arguments) => demo::run(&arguments, terminal),
+        }
+    }
 }
 
 impl Command {
     /// Fields of the list that the command prints, if it prints one.
     fn list_fields(&self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Secrets(command) => command.list_fields(),
-            Self::Mcp(command) => command.list_fields(),
-            Self::Workspace(command) => command.list_fields(),
+            Self::Api(ApiCommand::Secrets(command)) => command.list_fields(),
+            Self::Api(ApiCommand::Mcp(command)) => command.list_fields(),
+            Self::Api(ApiCommand::Workspace(command)) => command.list_fields(),
+            #[cfg(feature = "server")]
+            Self::Start(_) => None,
         }
     }
+}
 
+impl ApiCommand {
     async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self {
             Self::Secrets(command) => command.run(context).await,
@@ -125,13 +170,24 @@ pub fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<(),
     let Cli { options, command } = cli;
     terminal.set_style(global_options::style(options.color, options.quiet, options.json, settings, terminal));
     check_fields(&options, &command)?;
-    // The start commands of the feature `server` bring their own runtimes: they are
-    // handled here, before one is made for the API's client.
+    match command {
+        Command::Api(command) => run_with_api(command, &options, settings, terminal),
+        #[cfg(feature = "server")]
+        Command::Start(command) => command.run(terminal),
+    }
+}
+
+fn run_with_api(
+    command: ApiCommand,
+    options: &GlobalOptions,
+    settings: &Settings,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let mut context = Context::new(terminal, settings, &options);
+    let mut context = Context::new(terminal, settings, options);
     let result = runtime.block_on(command.run(&mut context));
     context.show_requests();
     // A name lookup that hangs must not hold up the end.

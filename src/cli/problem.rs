@@ -76,7 +76,12 @@ fn hint(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) ->
         ErrorKind::UnknownArgument => strings(error, ContextKind::SuggestedArg),
         _ => Vec::new(),
     };
-    let usage = usage_line(command, arguments);
+    let mut usage = usage_line(command, arguments);
+    if error.kind() == ErrorKind::UnknownArgument && usage.contains("[VALUE]") {
+        usage.push_str(
+            "; if it is a value that begins with '-', put '--' before it or pass it on standard input",
+        );
+    }
     match near.first() {
         Some(name) => format!("did you mean '{name}'? {usage}"),
         None => usage,

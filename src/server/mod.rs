@@ -11,6 +11,7 @@ pub mod gateway;
 mod host_check;
 mod listener;
 pub mod logging;
+pub mod provisioning;
 pub mod randomness;
 mod router;
 pub mod settings;

@@ -29,7 +29,7 @@ pub(in crate::cli) struct SetArgs {
     #[arg(value_name = "NAME")]
     name: SecretName,
     /// Value; '-' reads standard input
-    #[arg(value_name = "VALUE", allow_hyphen_values = true, value_parser = value_parser!(OsString))]
+    #[arg(value_name = "VALUE", value_parser = value_parser!(OsString))]
     value: Option<OsString>,
 }
 

@@ -4,7 +4,7 @@
 mod secrets;
 mod servers;
 mod set_secret;
-mod tokens;
+pub(super) mod tokens;
 mod validate;
 mod workspaces;
 

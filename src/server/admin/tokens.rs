@@ -42,7 +42,7 @@ fn summary(row: &TokenRow) -> TokenSummary {
 ///
 /// # Errors
 /// [`ApiError`] when the store or the random source fails.
-pub(crate) async fn issue(
+pub(in crate::server) async fn issue(
     project: &Project,
     workspace: &WorkspaceRow,
     name: String,

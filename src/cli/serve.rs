@@ -1,0 +1,148 @@
+//! `aerostack serve`: the companion server with a durable store.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::failure::{Failure, FailureKind};
+use super::terminal::Terminal;
+use super::{env_vars, problem::Rule};
+use crate::server::settings::{self, KeySettingProblem, ServerSettings, TlsFiles};
+use crate::server::{RunningServer, Server, StartError, logging};
+
+/// Run the companion server with a durable store
+///
+/// The master key comes from WORKFLOW_SECRETS_KEY, or from the file that
+/// WORKFLOW_SECRETS_KEY_FILE names; `aerostack keygen` makes one. The first start
+/// creates the tables and prints an API key, this once. AEROSTACK_LOG sets the
+/// log's level (error, warn, info, debug, trace). SIGTERM and Ctrl-C end it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[expect(clippy::doc_markdown, reason = "the texts are the help, where backticks would show")]
+pub(super) struct ServeArgs {
+    /// Address and port; anything but loopback needs TLS
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787", value_parser = listen_address)]
+    listen: SocketAddr,
+    /// Where to store, as sqlite:PATH
+    #[arg(long, value_name = "URL", value_parser = sqlite_path)]
+    database: PathBuf,
+    /// Certificate chain in PEM, leaf first
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  # On this machine only
+  $ export WORKFLOW_SECRETS_KEY=$(aerostack keygen)
+  $ aerostack serve --database sqlite:aerostack.db
+  # For a team
+  $ aerostack serve --listen 0.0.0.0:8443 --database sqlite:aerostack.db \\
+      --tls-cert fullchain.pem --tls-key privkey.pem";
+
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Rule> {
+    text.parse().map_err(|_| Rule("an address has the form 127.0.0.1:8787 or [::1]:8787"))
+}
+
+fn sqlite_path(text: &str) -> Result<PathBuf, Rule> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
+        Some(("postgres" | "postgresql", _)) => {
+            Err(Rule("this version stores in SQLite only; give sqlite:PATH"))
+        }
+        _ => Err(Rule("a database has the form sqlite:PATH")),
+    }
+}
+
+pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), Failure> {
+    let tls =
+        arguments.tls_cert.zip(arguments.tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
+    require_tls(arguments.listen, tls.is_some())?;
+    let key = settings::secrets_key().map_err(|problem| key_failure(&problem))?;
+    logging::start("info", terminal.talks_to_terminal());
+    let stop = StopSignal::listen()?;
+    let settings = ServerSettings {
+        listen: arguments.listen,
+        tls,
+        database: arguments.database,
+        key,
+        loopback_upstreams: false,
+    };
+    let mut shown = Ok(());
+    let server = Server::bind(&settings, &mut |key| {
+        terminal.note("A new project. This is its API key; it is shown this once, so keep it now:");
+        shown = terminal.data(&format!("export {}={}", env_vars::API_KEY, key.expose()));
+    })
+    .map_err(|error| start_failure(&error))?;
+    shown?;
+    let base_url = server.base_url();
+    let running = server.start().map_err(|error| start_failure(&error))?;
+    terminal.data(&format!("export {}={base_url}", env_vars::API_URL))?;
+    stop.stop_on_signal(running);
+    Ok(())
+}
+
+/// Plain HTTP leaves this machine never.
+pub(super) fn require_tls(listen: SocketAddr, has_tls: bool) -> Result<(), Failure> {
+    if has_tls || listen.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::usage("a listener that is not on a loopback address needs TLS")
+        .with_hint("add --tls-cert and --tls-key, or listen on 127.0.0.1"))
+}
+
+fn key_failure(problem: &KeySettingProblem) -> Failure {
+    let failure = Failure::usage(problem.to_string());
+    match problem {
+        KeySettingProblem::Both => failure,
+        _ => failure.with_hint("make a key with: aerostack keygen"),
+    }
+}
+
+/// Why the server did not start, with what to do.
+pub(super) fn start_failure(error: &StartError) -> Failure {
+    let failure = Failure::new(FailureKind::Unexpected, error.to_string());
+    match error {
+        StartError::WrongKey => {
+            failure.with_hint("start it with the key it was first started with (WORKFLOW_SECRETS_KEY)")
+        }
+        _ => failure,
+    }
+}
+
+/// Listens for SIGTERM and Ctrl-C from its creation on.
+pub(super) struct StopSignal {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    /// To be made before the first line is printed: whoever reads it may send a signal.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::new(FailureKind::Unexpected, format!("no signals: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let inside = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        drop(inside);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for a signal, then lets the server drain.
+    pub(super) fn stop_on_signal(mut self, running: RunningServer) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        });
+        running.stop();
+    }
+}
