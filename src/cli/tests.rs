@@ -36,7 +36,9 @@ fn parsed(arguments: &[&str]) -> Cli {
 
 fn value_of(cli: Cli) -> Option<OsString> {
     match cli.command {
-        Command::Secrets(secrets::SecretsCommand::Set(arguments)) => arguments.value().map(OsString::from),
+        Command::Api(ApiCommand::Secrets(secrets::SecretsCommand::Set(arguments))) => {
+            arguments.value().map(OsString::from)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -109,11 +111,9 @@ fn no_error_repeats_what_was_typed() {
 
 #[test]
 fn values_that_begin_with_a_hyphen_stand_after_two_hyphens() {
-    let set = |rest: &[&str]| {
-        let mut arguments = vec!["secrets", "set", "github-mcp", "TOKEN"];
-        arguments.extend(rest);
-        arguments
-    };
+    fn set<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+        ["secrets", "set", "github-mcp", "TOKEN"].iter().chain(rest).copied().collect()
+    }
     for value in ["-secret", "--secret", "-", "-----BEGIN", "--", "-1", "--json"] {
         assert_eq!(value_of(parsed(&set(&["--", value]))), Some(OsString::from(value)));
     }
@@ -123,8 +123,8 @@ fn values_that_begin_with_a_hyphen_stand_after_two_hyphens() {
     assert_eq!(value_of(cli), Some(OsString::from("-secret")));
     // Without them it may be an option that was mistyped: it is not stored as a value.
     for value in ["-secret", "--secret", "--jsn", "-1"] {
-        let ran = run(&set(&[value]), b"");
-        assert_eq!(ran.code, 2);
+        let ran = run_with(&Settings::default(), &set(&[value]), b"", false);
+        assert_eq!(ran.exit, 2);
         assert!(ran.err.contains("put '--' before it"), "{}", ran.err);
         assert!(!ran.err.contains(value), "{}", ran.err);
     }

@@ -1,1 +1,9 @@
-fn main() {}
+//! The integration tests: the real server, the real program, real MCP clients and
+//! servers. One file for each command or promise.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, as it should")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+#![expect(missing_docs, reason = "nothing here is used from outside")]
+#![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
+
+mod harness;
+mod rotation;

@@ -1,0 +1,102 @@
+//! MCP programs that we did not write, installed by `tests/run` (see tests/parts/README.md).
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use serde_json::Value;
+
+/// Where the parts are. Without them a test says so and is skipped; in CI that is a failure.
+pub fn parts(test: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("AEROSTACK_TEST_PARTS") {
+        return Some(folder.into());
+    }
+    assert!(std::env::var_os("CI").is_none(), "{test}: the parts are not installed; run tests/run");
+    eprintln!("SKIPPED {test}: the MCP programs it needs are not installed; run tests/run");
+    None
+}
+
+/// The command that runs a part: node for `.mjs`, the environment's python for `.py`.
+pub fn part(folder: &std::path::Path, program: &str) -> Command {
+    let is_python = std::path::Path::new(program).extension().is_some_and(|extension| extension == "py");
+    let mut command =
+        if is_python { Command::new(folder.join("venv/bin/python")) } else { Command::new("node") };
+    command.arg(folder.join(program));
+    command
+}
+
+/// A part that listens: it prints `LISTENING <port>`, and ends when its stdin closes.
+pub struct PartUpstream {
+    child: Child,
+    _stdin: ChildStdin,
+    pub port: u16,
+}
+
+impl PartUpstream {
+    pub fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next().expect("the part ended before it listened").unwrap();
+            if let Some(port) = line.strip_prefix("LISTENING ") {
+                break port.trim().parse().unwrap();
+            }
+        };
+        // Keep reading, so that the part never blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, _stdin: stdin, port }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+}
+
+impl Drop for PartUpstream {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a client part to its end: exit code and the JSON document it printed.
+pub fn run_client(mut command: Command, token: &str, arguments: &[&str]) -> (i32, Value) {
+    let output = command.env("MWT", token).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let document = serde_json::from_str(text.trim())
+        .unwrap_or_else(|error| panic!("{error}: {text}\n{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().unwrap_or(-1), document)
+}
+
+/// A client part in one long session: a line in, a line out.
+pub struct ClientSession {
+    child: Child,
+    stdin: ChildStdin,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl ClientSession {
+    pub fn start(mut command: Command, token: &str, url: &str) -> Self {
+        command.env("MWT", token).args([url, "session"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, stdin, lines }
+    }
+
+    /// Calls a tool: `{"result":..}` or `{"error":..}`.
+    pub fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        writeln!(self.stdin, "{}", serde_json::json!({"tool": tool, "args": arguments})).unwrap();
+        let line = self.lines.next().expect("the client ended").unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for ClientSession {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

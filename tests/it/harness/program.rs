@@ -1,0 +1,150 @@
+//! The real program, run with an environment that holds nothing but what the test gives.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use super::companion::Companion;
+
+/// A run that ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// Fails the test unless the run ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+}
+
+/// A command line of the program.
+pub struct Aerostack {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+/// The program with these arguments, an empty environment and no home.
+pub fn aerostack(arguments: &[&str]) -> Aerostack {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aerostack"));
+    command.args(arguments).env_clear();
+    Aerostack { command, stdin: Vec::new() }
+}
+
+impl Aerostack {
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn folder(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
+    /// Speaks to this companion with its API key.
+    pub fn against(self, companion: &Companion) -> Self {
+        self.env("AEROSTACK_API_URL", &companion.base_url).env("AEROSTACK_API_KEY", &companion.api_key)
+    }
+
+    /// What stands on standard input; without it, it is empty and not a terminal.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Ended {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let bytes = self.stdin;
+        let writing = thread::spawn(move || {
+            let _ = stdin.write_all(&bytes);
+        });
+        let output = child.wait_with_output().unwrap();
+        writing.join().unwrap();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts it as a server and reads its `export NAME=VALUE` lines until the one named
+    /// `last`. Its log is collected.
+    pub fn start(mut self, last: &str) -> Running {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut variables = HashMap::new();
+        while !variables.contains_key(last) {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap() == 0 {
+                let status = child.wait().unwrap();
+                panic!("it ended with {status} before it was ready: {}", log.join().unwrap());
+            }
+            if let Some((name, value)) =
+                line.trim().strip_prefix("export ").and_then(|rest| rest.split_once('='))
+            {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Running { child: Some(child), variables, log: Some(log) }
+    }
+}
+
+/// A server process. Dropping it kills it.
+pub struct Running {
+    child: Option<Child>,
+    pub variables: HashMap<String, String>,
+    log: Option<thread::JoinHandle<String>>,
+}
+
+impl Running {
+    pub fn variable(&self, name: &str) -> &str {
+        self.variables.get(name).unwrap_or_else(|| panic!("{name} was not printed"))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        let url = self.variable("AEROSTACK_API_URL");
+        url.rsplit_once('/').unwrap().1.parse().unwrap()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM; waits, and answers exit code and log.
+    pub fn terminate(mut self) -> (i32, String) {
+        let mut child = self.child.take().unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = child.wait().unwrap();
+        (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
