@@ -15,7 +15,7 @@ use crate::server::{RunningServer, Server, StartError, logging};
 /// Run the companion server with a durable store
 ///
 /// The master key comes from WORKFLOW_SECRETS_KEY, or from the file that
-/// WORKFLOW_SECRETS_KEY_FILE names; `aerostack keygen` makes one. The first start
+/// WORKFLOW_SECRETS_KEY_FILE names; aerostack keygen makes one. The first start
 /// creates the tables and prints an API key, this once. AEROSTACK_LOG sets the
 /// log's level (error, warn, info, debug, trace). SIGTERM and Ctrl-C end it.
 #[derive(Debug, Args)]

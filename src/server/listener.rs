@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::head_tap::HeadTap;
 use super::router::{self, Core, Shared};
 use super::startup::StartError;
 
@@ -134,6 +135,8 @@ async fn work(
     if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
         tracing::warn!("some requests were still running at shutdown and were cut off");
     }
+    drop(connections);
+    core.shared.project.store.leave_thread();
 }
 
 async fn serve_socket(core: Rc<Core>, socket: TcpStream, stopping: watch::Receiver<bool>) {
@@ -153,9 +156,10 @@ async fn serve<S>(core: Rc<Core>, socket: S, mut stopping: watch::Receiver<bool>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (socket, heads) = HeadTap::new(socket);
     let service = service_fn(move |request| {
-        let core = Rc::clone(&core);
-        async move { Ok::<_, Infallible>(router::answer(&core, request).await) }
+        let (core, head) = (Rc::clone(&core), heads.check());
+        async move { Ok::<_, Infallible>(router::answer(&core, head, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod demo_upstream;
 pub mod error;
 pub mod gateway;
+mod head_tap;
 mod host_check;
 mod listener;
 pub mod logging;
@@ -78,6 +79,7 @@ impl Server {
     /// # Errors
     /// [`StartError::System`] when threads cannot be started.
     pub fn start(self) -> Result<RunningServer, StartError> {
+        self.project.store.leave_thread();
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
         let shared = Arc::new(router::Shared::new(self.project, self.policy, self.tls, address));

@@ -5,5 +5,13 @@
 #![expect(missing_docs, reason = "nothing here is used from outside")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod canaries;
+mod crash;
 mod harness;
+mod layers;
+mod request_smuggling;
 mod rotation;
+mod scoping;
+mod tampering;
+mod vault;
+mod wycheproof;
