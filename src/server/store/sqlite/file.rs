@@ -125,3 +125,29 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
 fn no_mutex() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_durability_and_secrecy_ask_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        prepare(&path).unwrap();
+        let connection = open_for_writing(&path).unwrap();
+        let number =
+            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(number("synchronous"), 2, "FULL");
+        assert_eq!((number("secure_delete"), number("foreign_keys"), number("trusted_schema")), (1, 1, 0));
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        connection.execute_batch("CREATE TABLE t (a)").unwrap();
+        for file in ["x.db", "x.db-wal", "x.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{file}");
+        }
+        let reader = open_for_reading(&path).unwrap();
+        assert!(reader.execute_batch("CREATE TABLE u (a)").is_err());
+    }
+}
