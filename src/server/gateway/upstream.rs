@@ -103,13 +103,14 @@ impl<'a> Upstream<'a> {
             id: whole.session_id.clone(),
             protocol,
             fingerprint: self.injected.fingerprint,
+            origin: self.server.origin().clone(),
         });
         Ok((whole, session))
     }
 
     /// Tells the upstream that a session is over. Its answer does not matter.
     pub(super) async fn end(&self, opened: &UpstreamSession) {
-        if opened.id.is_none() {
+        if opened.id.is_none() || opened.origin != *self.server.origin() {
             return;
         }
         let request = self.build(Method::DELETE, Some(opened), Bytes::new());
