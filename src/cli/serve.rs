@@ -83,6 +83,9 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
     let base_url = server.base_url();
     let running = server.start().map_err(|error| start_failure(&error))?;
     terminal.data(&format!("export {}={base_url}", env_vars::API_URL))?;
+    if arguments.listen.ip().is_unspecified() {
+        terminal.note("From other machines, use a host name that stands in the certificate.");
+    }
     stop.stop_on_signal(running);
     Ok(())
 }

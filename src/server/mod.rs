@@ -63,9 +63,12 @@ impl Server {
         self.address
     }
 
-    /// Its URL, without a trailing slash.
+    /// Its URL on this machine, without a trailing slash.
     pub fn base_url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if self.address.ip().is_unspecified() {
+            return format!("{scheme}://localhost:{}", self.address.port());
+        }
         format!("{scheme}://{}", self.address)
     }
 
