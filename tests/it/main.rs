@@ -2,8 +2,11 @@
 //! servers. One file for each command or promise.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, as it should")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
-#![expect(missing_docs, reason = "nothing here is used from outside")]
+#![expect(unreachable_pub, reason = "nothing here is used from outside")]
+#![expect(clippy::format_push_string, reason = "texts of tests are short")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
 mod harness;
 mod rotation;
+mod secrets_set;
+mod seed_examples;

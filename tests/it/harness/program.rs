@@ -31,16 +31,23 @@ pub struct Aerostack {
     stdin: Vec<u8>,
 }
 
-/// The program with these arguments, an empty environment and no home.
+/// The program with these arguments, an empty environment and no home. (Without `HOME` it
+/// would take the one of /etc/passwd.)
 pub fn aerostack(arguments: &[&str]) -> Aerostack {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aerostack"));
-    command.args(arguments).env_clear();
+    command.args(arguments).env_clear().env("HOME", "/nonexistent");
     Aerostack { command, stdin: Vec::new() }
 }
 
 impl Aerostack {
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// One more argument, whatever its bytes are.
+    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(argument);
         self
     }
 
