@@ -8,5 +8,8 @@
 
 mod harness;
 mod rotation;
+mod secrets_delete;
+mod secrets_inject;
+mod secrets_list;
 mod secrets_set;
 mod seed_examples;
