@@ -6,6 +6,7 @@
 #![expect(clippy::format_push_string, reason = "texts of tests are short")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod authentication;
 mod bad_bodies;
 mod bad_values;
 mod harness;
