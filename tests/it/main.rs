@@ -10,6 +10,7 @@ mod authentication;
 mod bad_bodies;
 mod bad_values;
 mod harness;
+mod mcp_servers;
 mod rotation;
 mod secrets_delete;
 mod secrets_inject;
