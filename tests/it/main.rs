@@ -17,3 +17,5 @@ mod secrets_inject;
 mod secrets_list;
 mod secrets_set;
 mod seed_examples;
+mod tokens;
+mod workspaces;

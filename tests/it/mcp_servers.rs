@@ -275,7 +275,11 @@ fn another_path_of_the_same_origin_keeps_the_secrets() {
 fn spellings_of_the_same_origin() {
     let companion = companion();
     companion.set("github-mcp", "TOKEN", "x");
-    for url in ["HTTPS://GITHUB-MCP.example:443/mcp", "https://github-mcp.example", "https://github-mcp.example:443/"] {
+    for url in [
+        "HTTPS://GITHUB-MCP.example:443/mcp",
+        "https://github-mcp.example",
+        "https://github-mcp.example:443/",
+    ] {
         let answer = patch(&companion, &json!({"url": url}));
         assert_eq!((answer.status, &answer.json()["secret_count"]), (200, &json!(1)), "{url}");
     }
