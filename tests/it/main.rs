@@ -9,6 +9,8 @@
 mod authentication;
 mod bad_bodies;
 mod bad_values;
+mod exit_codes;
+
 mod harness;
 mod mcp_servers;
 mod rotation;
@@ -17,5 +19,6 @@ mod secrets_inject;
 mod secrets_list;
 mod secrets_set;
 mod seed_examples;
+mod serve_and_mock;
 mod tokens;
 mod workspaces;
