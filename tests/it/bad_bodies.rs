@@ -118,7 +118,7 @@ fn broken_texts() -> Vec<Vec<u8>> {
         r#"{"c4n4ry":"#,
         r#"{"name":"c4n4ry","#,
         r#"{"name":c4n4ry}"#,
-        r#"{'name':'c4n4ry'}"#,
+        r"{'name':'c4n4ry'}",
         r#"{"name":"c4n4ry\q"}"#,
         r#"{"name":"c4n4ry\ud800"}"#,
         r#"{"name":"\udc00c4n4ry"}"#,

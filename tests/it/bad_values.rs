@@ -122,7 +122,8 @@ fn refused_by_the_program_on_standard_input() {
 fn the_program_refuses_before_it_sends_anything() {
     let upstream = Upstream::start(|_| Vec::new());
     let url = format!("http://{}", upstream.address);
-    for value in [&b""[..], b"canary\n\n", b"canary\xff", &[b'x'; LIMIT + 1]] {
+    let long = vec![b'x'; LIMIT + 1];
+    for value in [&b""[..], b"canary\n\n", b"canary\xff", &long] {
         let run = aerostack(&["secrets", "set", "github-mcp", "NEW"]).stdin(value);
         refused(&run.env("AEROSTACK_API_URL", &url).env("AEROSTACK_API_KEY", "ak_x").run(), "the value");
     }

@@ -22,7 +22,7 @@ fn run_against(address: SocketAddr, arguments: &[&str]) -> Aerostack {
 }
 
 /// An API that answers each request in this one way.
-fn api(status: &'static str, headers: &'static [(&str, &str)], body: impl ToString) -> Upstream {
+fn api(status: &'static str, headers: &'static [(&str, &str)], body: &impl ToString) -> Upstream {
     let body = body.to_string();
     Upstream::start(move |_| http_answer(status, headers, &body))
 }
@@ -77,7 +77,7 @@ fn one_is_what_nobody_expects() {
         ("503 Service Unavailable", "a_code_of_the_future"),
         ("400 Bad Request", "invalid_request"),
     ] {
-        let api = api(status, &[], error_body(code));
+        let api = api(status, &[], &error_body(code));
         let known = if code.contains("future") { "internal" } else { code };
         let error = ends(|arguments| run_against(api.address, arguments).run(), 1, known);
         assert_eq!((&error["message"], &error["hint"]), (&json!("no"), &json!("do this")));
@@ -93,7 +93,7 @@ fn one_is_what_nobody_expects() {
         ("204 No Content", ""),
         ("404 Not Found", "canary"),
     ] {
-        let api = api(status, header, body);
+        let api = api(status, header, &body);
         let error = ends(|arguments| run_against(api.address, arguments).run(), 1, "internal");
         assert_eq!(error["request_id"], "from-header", "{status}");
     }
@@ -132,7 +132,7 @@ fn two_is_wrong_use() {
     for (status, code) in
         [("413 Payload Too Large", "too_large"), ("422 Unprocessable Content", "invalid_value")]
     {
-        let api = api(status, &[], error_body(code));
+        let api = api(status, &[], &error_body(code));
         ends(|arguments| run_against(api.address, arguments).run(), 2, code);
     }
 }
@@ -195,9 +195,9 @@ fn the_key_from_a_file() {
 
 #[test]
 fn five_is_forbidden_and_eight_is_too_often() {
-    let forbidden = api("403 Forbidden", &[], error_body("forbidden"));
+    let forbidden = api("403 Forbidden", &[], &error_body("forbidden"));
     ends(|arguments| run_against(forbidden.address, arguments).run(), 5, "forbidden");
-    let limited = api("429 Too Many Requests", &[("Retry-After", "7")], error_body("rate_limited"));
+    let limited = api("429 Too Many Requests", &[("Retry-After", "7")], &error_body("rate_limited"));
     ends(|arguments| run_against(limited.address, arguments).run(), 8, "rate_limited");
 }
 
@@ -223,7 +223,7 @@ fn seven_is_nobody_there_or_no_encryption() {
 /// 0.0.0.0 leads to this machine, but its name does not say so.
 #[test]
 fn plain_http_to_elsewhere_is_refused_before_any_connection() {
-    let api = api("200 OK", &[], json!({"secrets": []}));
+    let api = api("200 OK", &[], &json!({"secrets": []}));
     let port = api.address.port();
     let hosts =
         ["0.0.0.0", "192.0.2.1", "localhost.example.com", "127.0.0.1.example.com", "[::]", "example.com"];
@@ -316,7 +316,7 @@ fn redirects_are_not_followed() {
 #[test]
 fn proxies_of_the_environment_see_nothing() {
     let proxy = Upstream::start(|_| Vec::new());
-    let api = api("200 OK", &[], json!({"secrets": []}));
+    let api = api("200 OK", &[], &json!({"secrets": []}));
     let mut run = run_against(api.address, &LIST);
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         run = run.env(name, format!("http://{}", proxy.address));

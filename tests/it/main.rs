@@ -9,6 +9,7 @@
 mod authentication;
 mod bad_bodies;
 mod bad_values;
+mod demo;
 mod exit_codes;
 
 mod harness;

@@ -78,8 +78,7 @@ fn value_version_and_date_stay() {
     let before = secret(&companion, "GITHUB_TOKEN");
     companion.stop();
     let columns = "SELECT version, created_at, updated_at, sealed FROM mcp_workspace_secrets";
-    type Columns = (i64, i64, i64, Vec<u8>);
-    let read = |companion: &Companion| -> Columns {
+    let read = |companion: &Companion| -> (i64, i64, i64, Vec<u8>) {
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
         companion.sqlite().query_row(columns, [], read).unwrap()
     };

@@ -1,7 +1,7 @@
 //! A plain HTTP/1.1 client on a socket: what is sent is exactly what the test says, and
 //! what comes back is kept whole.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
