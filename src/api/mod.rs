@@ -2,6 +2,7 @@
 //! sides import. Times are RFC 3339 in UTC.
 
 pub mod error;
+pub mod object;
 pub mod routes;
 pub mod secrets;
 pub mod servers;

@@ -15,7 +15,7 @@ pub struct SetSecretRequest {
     /// The value.
     pub value: SecretInRequest,
     /// The rule to store with it; without it an existing secret keeps its rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::object::optional")]
     pub injection: Option<InjectionDocument>,
     /// Refuse with 404 unless the secret exists.
     #[serde(default, skip_serializing_if = "is_false")]

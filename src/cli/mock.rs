@@ -83,7 +83,11 @@ impl Mock {
     /// Starts server and demo upstream; they take requests when this returns.
     pub(super) fn start(listen: SocketAddr, with_tls: bool) -> Result<Self, StartError> {
         let failed = |error: std::io::Error| StartError::System(format!("no temporary folder: {error}"));
-        let folder = tempfile::Builder::new().prefix("aerostack-mock-").tempdir().map_err(failed)?;
+        let folder = tempfile::Builder::new()
+            .prefix("aerostack-mock-")
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(failed)?;
         let certificate = with_tls.then(|| tls::make_loopback_certificate(folder.path())).transpose()?;
         let (tls, authority): (Option<TlsFiles>, Option<PathBuf>) = certificate.unzip();
         let demo = DemoUpstream::start()?;

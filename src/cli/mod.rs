@@ -33,7 +33,7 @@ use std::ffi::OsString;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use context::Context;
 use failure::Failure;
@@ -137,7 +137,9 @@ pub fn run_arguments(
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Until the arguments are understood, and if they never are.
     let json = problem::has_flag(&arguments, "--json");
-    terminal.set_style(global_options::style(ColorChoice::Auto, false, json, settings, terminal));
+    let color = problem::option_value(&arguments, "--color");
+    let color = color.and_then(|word| ColorChoice::from_str(word, false).ok()).unwrap_or(ColorChoice::Auto);
+    terminal.set_style(global_options::style(color, false, json, settings, terminal));
     let matches = match Cli::command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => return not_understood(&error, &arguments, json, terminal),

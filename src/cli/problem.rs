@@ -120,6 +120,17 @@ pub(super) fn has_flag(arguments: &[OsString], flag: &str) -> bool {
     arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|argument| argument == flag)
 }
 
+/// The value of an option among the raw arguments, for the same errors: `--name value` or
+/// `--name=value`.
+pub(super) fn option_value<'a>(arguments: &'a [OsString], option: &str) -> Option<&'a str> {
+    let mut texts =
+        arguments.iter().skip(1).take_while(|argument| *argument != "--").filter_map(|a| a.to_str());
+    let text = texts.find(|text| {
+        text.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })?;
+    text.split_once('=').map(|(_, value)| value).or_else(|| texts.next())
+}
+
 /// Accepts a name to show: not blank, no control characters.
 pub(super) fn not_blank(text: &str) -> Result<String, Rule> {
     let legal = !text.trim().is_empty() && !text.chars().any(char::is_control);

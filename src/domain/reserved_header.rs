@@ -4,6 +4,7 @@
 
 /// Names that are reserved whole, folded.
 const RESERVED: &[&str] = &[
+    "accept",
     "host",
     "connection",
     "keep-alive",
@@ -36,15 +37,15 @@ pub fn fold(header: &str) -> String {
     header.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// Whether a header of this (unfolded) name may not carry a secret.
-pub fn is_reserved(header: &str) -> bool {
+/// The name or beginning in the lists above by which a header of this (unfolded) name may
+/// not carry a secret; `None` if it may.
+pub fn reserved_by(header: &str) -> Option<&'static str> {
     let folded = fold(header);
     if folded.starts_with("mcp-secret-") {
-        return false;
+        return None;
     }
-    folded == "accept"
-        || RESERVED.contains(&folded.as_str())
-        || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
+    let whole = RESERVED.iter().find(|name| **name == folded);
+    whole.or_else(|| RESERVED_PREFIXES.iter().find(|prefix| folded.starts_with(**prefix))).copied()
 }
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
             "TE",
             "Range",
         ] {
-            assert!(is_reserved(name), "{name}");
+            assert!(reserved_by(name).is_some(), "{name}");
         }
     }
 
@@ -86,7 +87,7 @@ mod tests {
             "Mcp-Secret-A",
             "Acceptor",
         ] {
-            assert!(!is_reserved(name), "{name}");
+            assert_eq!(reserved_by(name), None, "{name}");
         }
     }
 }

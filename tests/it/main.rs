@@ -2,16 +2,31 @@
 //! servers. One file for each command or promise.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, as it should")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
-#![expect(missing_docs, reason = "nothing here is used from outside")]
+#![expect(unreachable_pub, reason = "nothing here is used from outside")]
+#![expect(clippy::format_push_string, reason = "texts of tests are short")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod authentication;
+mod bad_bodies;
+mod bad_values;
 mod canaries;
 mod crash;
+mod demo;
+mod exit_codes;
 mod harness;
 mod layers;
+mod mcp_servers;
 mod request_smuggling;
 mod rotation;
 mod scoping;
+mod secrets_delete;
+mod secrets_inject;
+mod secrets_list;
+mod secrets_set;
+mod seed_examples;
+mod serve_and_mock;
 mod tampering;
+mod tokens;
 mod vault;
+mod workspaces;
 mod wycheproof;

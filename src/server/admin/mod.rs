@@ -19,6 +19,7 @@ use super::error::ApiError;
 use super::startup::{DEFAULT_WORKSPACE, Project};
 use super::store::{ServerRow, WorkspaceRow};
 use crate::api::error::ErrorCode;
+use crate::api::object::Object;
 use crate::api::routes;
 use crate::domain::{SecretName, ServerSlug, WorkspaceSlug, suggestion};
 
@@ -50,7 +51,7 @@ fn parse<T: DeserializeOwned>(body: &[u8], fields: &str) -> Result<T, ApiError> 
         return Err(ApiError::invalid_value("the body is not UTF-8 text; nothing was stored")
             .with_hint("encode binary values with base64 first"));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).map(|Object(request)| request).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let problem = match error.classify() {
             serde_json::error::Category::Data => {

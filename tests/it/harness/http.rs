@@ -1,7 +1,7 @@
 //! A plain HTTP/1.1 client on a socket: what is sent is exactly what the test says, and
 //! what comes back is kept whole.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -35,6 +35,31 @@ impl Answer {
     /// `error.code` of the contract's error document.
     pub fn error_code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Answer {
+    /// Fails the test unless this is the contract's error document of this kind, whole and
+    /// with the request id of the header. The answer is its `error`.
+    #[track_caller]
+    pub fn expect_error(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.header("Content-Type"), Some("application/json"));
+        let document = self.json();
+        let error = document["error"].as_object().unwrap_or_else(|| panic!("{document}"));
+        assert_eq!(document.as_object().map(serde_json::Map::len), Some(1), "{document}");
+        assert_eq!(error["code"], code, "{document}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{document}");
+        let known = |member: &String| ["code", "message", "hint", "request_id"].contains(&member.as_str());
+        assert!(error.keys().all(known), "{document}");
+        let id = self.header("X-Request-Id").expect("X-Request-Id");
+        assert!(!id.is_empty() && error["request_id"] == id, "{id} {document}");
+        document["error"].clone()
+    }
+
+    /// Head and body, to look for what must not be in them.
+    pub fn whole(&self) -> String {
+        format!("{:?}{}", self.headers, self.text())
     }
 }
 

@@ -26,8 +26,8 @@ impl McpSession {
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
         let answer = session.send(&message("initialize", &params), &[]);
         assert_eq!(answer.status, 200, "{}", answer.text());
-        session.id =
-            answer.header("Mcp-Session-Id").unwrap_or_else(|| panic!("{}", answer.text())).to_owned();
+        let id = answer.header("Mcp-Session-Id");
+        session.id = id.unwrap_or_else(|| panic!("{}", answer.text())).into();
         let answer = session.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}), &[]);
         assert_eq!(answer.status, 202, "{}", answer.text());
         session

@@ -6,10 +6,12 @@ pub mod http;
 pub mod mcp;
 pub mod parts;
 pub mod program;
+pub mod shell;
 pub mod upstream;
 
 pub use companion::Companion;
 pub use http::{Answer, request};
 pub use mcp::McpSession;
 pub use program::{Ended, Running, aerostack};
+pub use shell::{Mock, cli};
 pub use upstream::{Upstream, mcp_answer};

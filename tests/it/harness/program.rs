@@ -31,16 +31,33 @@ pub struct Aerostack {
     stdin: Vec<u8>,
 }
 
-/// The program with these arguments, an empty environment and no home.
+/// The program with these arguments, an empty environment and no home. (Without `HOME` it
+/// would take the one of /etc/passwd.)
 pub fn aerostack(arguments: &[&str]) -> Aerostack {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aerostack"));
-    command.args(arguments).env_clear();
+    command.args(arguments).env_clear().env("HOME", "/nonexistent");
     Aerostack { command, stdin: Vec::new() }
 }
 
 impl Aerostack {
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// One more argument, whatever its bytes are.
+    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Runs it by `sh` under this umask.
+    pub fn umask(mut self, umask: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = command;
         self
     }
 
@@ -90,20 +107,21 @@ impl Aerostack {
             text
         });
         let mut reader = BufReader::new(child.stdout.take().unwrap());
-        let mut variables = HashMap::new();
+        let (mut variables, mut printed) = (HashMap::new(), String::new());
         while !variables.contains_key(last) {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap() == 0 {
                 let status = child.wait().unwrap();
                 panic!("it ended with {status} before it was ready: {}", log.join().unwrap());
             }
+            printed.push_str(&line);
             if let Some((name, value)) =
                 line.trim().strip_prefix("export ").and_then(|rest| rest.split_once('='))
             {
                 variables.insert(name.to_owned(), value.to_owned());
             }
         }
-        Running { child: Some(child), variables, log: Some(log) }
+        Running { child: Some(child), variables, printed, log: Some(log) }
     }
 }
 
@@ -111,6 +129,8 @@ impl Aerostack {
 pub struct Running {
     child: Option<Child>,
     pub variables: HashMap<String, String>,
+    /// Standard output up to the last variable, as it was printed.
+    pub printed: String,
     log: Option<thread::JoinHandle<String>>,
 }
 

@@ -1,7 +1,7 @@
 //! Upstreams on raw sockets: every byte that arrives is kept, and the answer is what the
 //! test's function makes of the request.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

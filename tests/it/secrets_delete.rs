@@ -1,0 +1,196 @@
+//! `secrets delete`: what goes, what stays, and that nothing goes by accident.
+
+use serde_json::json;
+
+use crate::harness::{Companion, Ended, Upstream, aerostack, cli};
+
+const SECRETS: &str = "/api/v1/admin/mcp-servers/github-mcp/secrets";
+
+fn companion() -> Companion {
+    let companion = Companion::start();
+    for slug in ["github-mcp", "slack-mcp"] {
+        companion.add_server(slug, &format!("https://{slug}.example/mcp"));
+        for name in ["A_TOKEN", "B_TOKEN", "C_TOKEN"] {
+            companion.set(slug, name, "canary-delete");
+        }
+    }
+    companion
+}
+
+fn delete(companion: &Companion, rest: &[&str]) -> Ended {
+    cli(companion, &[&["secrets", "delete"], rest].concat())
+}
+
+fn names(companion: &Companion, slug: &str) -> Vec<String> {
+    let list = companion.admin("GET", &format!("/api/v1/admin/mcp-servers/{slug}/secrets"), None).json();
+    let secrets = list["secrets"].as_array().unwrap().iter();
+    secrets.map(|secret| secret["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn one_and_several() {
+    let companion = companion();
+    let ended = delete(&companion, &["github-mcp", "B_TOKEN", "--yes"])
+        .prints("Deleted B_TOKEN from github-mcp. No longer sent from the next tool call.\n");
+    assert_eq!(ended.err, "");
+    assert_eq!(names(&companion, "github-mcp"), ["A_TOKEN", "C_TOKEN"]);
+    // In the order that was typed, each once.
+    delete(&companion, &["github-mcp", "C_TOKEN", "A_TOKEN", "C_TOKEN", "-y"]).prints(
+        "Deleted C_TOKEN from github-mcp. No longer sent from the next tool call.\n\
+         Deleted A_TOKEN from github-mcp. No longer sent from the next tool call.\n",
+    );
+    assert!(names(&companion, "github-mcp").is_empty());
+    assert_eq!(names(&companion, "slack-mcp").len(), 3, "another server's secrets stay");
+}
+
+#[test]
+fn all_of_a_server() {
+    let companion = companion();
+    let document = delete(&companion, &["github-mcp", "--all", "--yes", "--json"]).document();
+    assert_eq!(document, json!({"deleted": ["A_TOKEN", "B_TOKEN", "C_TOKEN"]}));
+    assert!(names(&companion, "github-mcp").is_empty());
+    assert_eq!(names(&companion, "slack-mcp").len(), 3);
+    // Nothing left to delete is no failure.
+    let ended = delete(&companion, &["github-mcp", "--all", "--yes"]).prints("");
+    assert_eq!(ended.err, "No secrets for github-mcp; nothing to delete.\n");
+    let document = delete(&companion, &["github-mcp", "--all", "--yes", "--json"]).document();
+    assert_eq!(document, json!({"deleted": []}));
+}
+
+#[test]
+fn json_lists_what_was_deleted() {
+    let companion = companion();
+    let document = delete(&companion, &["github-mcp", "C_TOKEN", "A_TOKEN", "--yes", "--json"]).document();
+    assert_eq!(document, json!({"deleted": ["C_TOKEN", "A_TOKEN"]}));
+}
+
+#[test]
+fn without_a_terminal_and_without_yes_nothing_is_deleted() {
+    let companion = companion();
+    for rest in
+        [&["github-mcp", "A_TOKEN"][..], &["github-mcp", "--all"], &["github-mcp", "A_TOKEN", "--no-input"]]
+    {
+        // An answer on standard input is not an answer of a person.
+        for input in ["", "y\n", "yes\n", "github-mcp\n"] {
+            let run = aerostack(&[&["secrets", "delete"], rest].concat()).against(&companion).stdin(input);
+            let ended = run.run().expect(2);
+            assert_eq!(ended.out, "");
+            assert!(ended.err.contains("nothing was changed\nhint: pass --yes"), "{}", ended.err);
+        }
+    }
+    let ended = delete(&companion, &["github-mcp", "A_TOKEN", "--json"]).expect(2);
+    assert_eq!(ended.error_document()["code"], "invalid_request");
+    assert_eq!(names(&companion, "github-mcp").len(), 3);
+    assert!(!cli(&companion, &["secrets", "list"]).both().contains("canary"));
+}
+
+#[test]
+fn the_refusal_comes_before_any_request() {
+    let upstream = Upstream::start(|_| Vec::new());
+    let run = aerostack(&["secrets", "delete", "github-mcp", "--all"]);
+    let url = format!("http://{}", upstream.address);
+    run.env("AEROSTACK_API_URL", url).env("AEROSTACK_API_KEY", "ak_x").run().expect(2);
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[test]
+fn one_unknown_name_and_nothing_is_deleted() {
+    let companion = companion();
+    let ended = delete(&companion, &["github-mcp", "A_TOKEN", "B_TOKN", "C_TOKEN", "--yes"]).expect(3);
+    assert!(ended.err.contains("nothing was deleted\nhint: did you mean 'B_TOKEN'?\n"), "{}", ended.err);
+    assert_eq!(ended.out, "");
+    assert_eq!(names(&companion, "github-mcp").len(), 3);
+    let ended = delete(&companion, &["github-mcp", "A_TOKEN", "B_TOKN", "--yes", "--json"]).expect(3);
+    let error = ended.error_document();
+    assert_eq!((&error["code"], &error["hint"]), (&json!("not_found"), &json!("did you mean 'B_TOKEN'?")));
+    let ended = delete(&companion, &["githb-mcp", "A_TOKEN", "--yes"]).expect(3);
+    assert!(ended.err.contains("hint: did you mean 'github-mcp'?\n"), "{}", ended.err);
+    delete(&companion, &["githb-mcp", "--all", "--yes"]).expect(3);
+    assert_eq!(names(&companion, "github-mcp").len(), 3);
+}
+
+/// An empty variable in a script must not turn "this one" into "all".
+#[test]
+fn empty_and_missing_names_are_errors() {
+    let companion = companion();
+    for rest in [
+        &["github-mcp", "", "--yes"][..],
+        &["github-mcp", "--yes"],
+        &["", "--all", "--yes"],
+        &["--all", "--yes"],
+        &["github-mcp", "A_TOKEN", "", "--yes"],
+        &["github-mcp", "A_TOKEN", "--all", "--yes"],
+        &["github-mcp", "*", "--yes"],
+    ] {
+        let ended = delete(&companion, rest).expect(2);
+        assert_eq!(ended.out, "", "{rest:?}");
+    }
+    assert_eq!(names(&companion, "github-mcp").len(), 3);
+    assert_eq!(names(&companion, "slack-mcp").len(), 3);
+}
+
+/// A secret that goes away between the look and the deletion: what was done is said.
+#[test]
+fn partly_done_is_exit_6_and_says_what() {
+    let upstream = Upstream::start(|request| {
+        let row = |name: &str| {
+            let day = "2026-03-15T00:00:00Z";
+            json!({"name": name, "injection": {"type": "name"}, "created_at": day, "updated_at": day, "version": 1})
+        };
+        let head = request.head_text();
+        if head.starts_with("GET") {
+            let list = json!({"secrets": [row("A_TOKEN"), row("B_TOKEN"), row("C_TOKEN")]});
+            return crate::harness::upstream::json_answer(&list);
+        }
+        if head.contains("/A_TOKEN?") {
+            return b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n".to_vec();
+        }
+        let gone = json!({"error": {"code": "not_found", "message": "it is gone", "request_id": "r1"}});
+        crate::harness::upstream::http_answer("404 Not Found", &[], &gone.to_string())
+    });
+    let run = |more: &[&str]| {
+        let names = ["secrets", "delete", "github-mcp", "A_TOKEN", "B_TOKEN", "C_TOKEN", "--yes"];
+        let run = aerostack(&[&names, more].concat());
+        run.env("AEROSTACK_API_URL", format!("http://{}", upstream.address))
+            .env("AEROSTACK_API_KEY", "ak_x")
+            .run()
+            .expect(6)
+    };
+    let ended = run(&[]);
+    assert_eq!(ended.out, "Deleted A_TOKEN from github-mcp. No longer sent from the next tool call.\n");
+    let told = "error: deleted A_TOKEN; not deleted B_TOKEN, C_TOKEN: it is gone\n";
+    assert!(ended.err.starts_with(told), "{}", ended.err);
+    let ended = run(&["--json"]);
+    assert_eq!(ended.out, "{\"deleted\":[\"A_TOKEN\"]}\n");
+    let document: serde_json::Value = serde_json::from_str(&ended.err).unwrap();
+    assert_eq!(document["error"]["code"], "conflict");
+}
+
+#[test]
+fn the_routes_of_the_api() {
+    let companion = companion();
+    let answer = companion.admin("DELETE", &format!("{SECRETS}/A_TOKEN"), None);
+    assert_eq!((answer.status, answer.body.len()), (204, 0));
+    let answer = companion.admin("DELETE", &format!("{SECRETS}/A_TOKEN"), None);
+    assert_eq!((answer.status, answer.error_code().as_str()), (404, "not_found"));
+    // An illegal name answers like an unknown one.
+    assert_eq!(companion.admin("DELETE", &format!("{SECRETS}/A-TOKEN"), None).status, 404);
+    assert_eq!(companion.admin("DELETE", &format!("{SECRETS}/a_token"), None).status, 404);
+    let answer = companion.admin("DELETE", SECRETS, None);
+    assert_eq!((answer.status, answer.json()), (200, json!({"deleted": ["B_TOKEN", "C_TOKEN"]})));
+    let answer = companion.admin("DELETE", SECRETS, None);
+    assert_eq!((answer.status, answer.json()), (200, json!({"deleted": []})));
+    assert_eq!(names(&companion, "slack-mcp").len(), 3);
+}
+
+#[test]
+fn a_secret_that_comes_back_starts_anew() {
+    let companion = companion();
+    assert_eq!(companion.inject("github-mcp", "A_TOKEN", &json!({"type": "bearer"})).status, 200);
+    companion.set("github-mcp", "A_TOKEN", "second");
+    delete(&companion, &["github-mcp", "A_TOKEN", "--yes"]).expect(0);
+    let document = companion.set("github-mcp", "A_TOKEN", "third");
+    assert_eq!(document["status"], "created");
+    assert_eq!(document["secret"]["version"], 1);
+    assert_eq!(document["secret"]["injection"], json!({"type": "name"}), "the old rule is gone too");
+}
