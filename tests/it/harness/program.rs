@@ -142,7 +142,7 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         let url = self.variable("AEROSTACK_API_URL");
-        url.rsplit_once('/').unwrap().1.parse().unwrap()
+        url.rsplit_once('/').unwrap().1.replace("localhost", "127.0.0.1").parse().unwrap()
     }
 
     /// kill -9.
