@@ -62,6 +62,9 @@ pub struct Project {
     pub vault: Arc<Vault>,
     /// Its credentials.
     pub authenticator: Arc<Authenticator>,
+    /// Taken by changes that read a row, seal and write it back, so that in this process
+    /// they wait for each other instead of refusing each other.
+    pub turn: tokio::sync::Mutex<()>,
 }
 
 /// Opens the project in a SQLite file. At the first start `announce` gets the new API key
@@ -93,7 +96,13 @@ pub async fn open_project(
     let pepper = vault.open_internal(&row.id, PEPPER_PURPOSE, &pepper.sealed)?;
     let store: Arc<dyn Store> = Arc::new(store);
     let authenticator = Authenticator::new(Arc::clone(&store), CredentialHasher::new(&pepper));
-    Ok(Project { row, store, vault: Arc::new(vault), authenticator: Arc::new(authenticator) })
+    Ok(Project {
+        row,
+        store,
+        vault: Arc::new(vault),
+        authenticator: Arc::new(authenticator),
+        turn: tokio::sync::Mutex::default(),
+    })
 }
 
 async fn create(

@@ -13,7 +13,7 @@ use crate::server::error::ApiError;
 use crate::server::store::{RuleChange, SecretRow, WriteError};
 use crate::server::vault::{Binding, RowFacts};
 
-/// How often a change is tried again when somebody else was faster.
+/// How often a change is tried again when another process was faster.
 pub(super) const MAX_ATTEMPTS: usize = 8;
 
 pub(super) fn summary(row: &SecretRow) -> SecretSummary {
@@ -44,6 +44,7 @@ pub(super) async fn change_rule(
 ) -> Result<Json<SecretDocument>, ApiError> {
     let request: InjectionDocument = parse(&body, "type (name, header or bearer), header, prefix")?;
     let workspace = workspace_of(&project, query.as_deref()).await?;
+    let _turn = project.turn.lock().await;
     for _ in 0..MAX_ATTEMPTS {
         let server = find_server(&project, &workspace, &slug).await?;
         let known = SecretName::parse(&name).ok().and_then(|name| server.secret(&name));

@@ -94,6 +94,7 @@ pub(super) async fn update(
     let fields = "url, name, enabled, allow_private_network, detach_secrets";
     let request: UpdateServerRequest = parse(&body, fields)?;
     let workspace = workspace_of(&project, query.as_deref()).await?;
+    let _turn = project.turn.lock().await;
     let before = find_server(&project, &workspace, &slug).await?;
     let mut server = before.clone();
     if let Some(url) = &request.url {

@@ -31,6 +31,7 @@ pub(super) async fn set(
         ApiError::invalid_value(format!("{problem}; nothing was stored")).with_hint(problem.way_out())
     })?;
     let workspace = workspace_of(&project, query.as_deref()).await?;
+    let _turn = project.turn.lock().await;
     let mut origin = None;
     for _ in 0..MAX_ATTEMPTS {
         let server = find_server(&project, &workspace, &slug).await?;
