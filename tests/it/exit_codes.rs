@@ -360,7 +360,15 @@ fn an_interrupt_ends_a_running_request() {
     command.args(LIST).env_clear().env("AEROSTACK_API_KEY", KEY).stdin(Stdio::null()).stdout(Stdio::null());
     command.env("AEROSTACK_API_URL", format!("http://{}", silent.local_addr().unwrap()));
     let mut child = command.spawn().unwrap();
-    let _connection = silent.accept().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    silent.set_nonblocking(true).unwrap();
+    let _connection = loop {
+        match silent.accept() {
+            Ok(connection) => break connection,
+            Err(_) => assert!(Instant::now() < deadline, "it did not connect"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let status = child.wait().unwrap();
