@@ -14,6 +14,7 @@ mod exit_codes;
 
 mod harness;
 mod mcp_servers;
+mod output;
 mod rotation;
 mod secrets_delete;
 mod secrets_inject;
