@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::companion::Companion;
 
 /// Longest time that a run may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run that ended.
 #[derive(Debug)]
