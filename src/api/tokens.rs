@@ -1,6 +1,8 @@
 //! Workspace tokens on the wire. The raw token stands in one answer only, the one to
 //! its creation.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// POST `/workspaces/{workspace}/tokens`.
@@ -69,5 +71,22 @@ pub struct CreatedTokenSummary {
     /// The raw token, shown this once.
     pub secret: String,
     /// The block to paste into an MCP client's configuration.
-    pub mcp_json: serde_json::Value,
+    pub mcp_json: McpClientConfiguration,
+}
+
+/// What MCP clients read: `{"mcpServers":{"<workspace>":{"url","headers"}}}`.
+#[derive(Serialize, Deserialize)]
+pub struct McpClientConfiguration {
+    /// One entry, by workspace.
+    #[serde(rename = "mcpServers")]
+    pub mcp_servers: BTreeMap<String, McpClientEntry>,
+}
+
+/// Where to connect, and with which headers.
+#[derive(Serialize, Deserialize)]
+pub struct McpClientEntry {
+    /// The gateway.
+    pub url: String,
+    /// `Authorization: Bearer mwt_...`.
+    pub headers: BTreeMap<String, String>,
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::{env_vars, settings::Settings, terminal::Terminal};
+use crate::domain::workspace_token::WORKSPACE_TOKEN_PREFIX;
 use crate::domain::{ApiKey, Origin};
 
 /// Most bytes that are read of a key file.
@@ -65,6 +66,12 @@ fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 
 fn parse(text: &str, source: &str) -> Result<ApiKey, Failure> {
     ApiKey::parse(text).map_err(|problem| {
+        if text.starts_with(WORKSPACE_TOKEN_PREFIX) {
+            return Failure::not_logged_in(format!(
+                "{source} holds a workspace token, which is for the gateway"
+            ))
+            .with_hint("set it to an API key (ak_...)");
+        }
         Failure::not_logged_in(format!("{source} does not hold an API key"))
             .with_hint(format!("{problem}; check what was copied"))
     })

@@ -22,7 +22,13 @@ use crate::server::logging;
 /// Sets a secret, maps it to a header, calls a tool, rotates, calls again, deletes,
 /// and calls once more. Needs no set-up, leaves nothing behind.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct DemoArgs {}
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  # The whole story, in a second
+  $ aerostack demo";
 
 const FIRST: &str = "ghp_first_demo_value";
 const SECOND: &str = "ghp_second_demo_value";

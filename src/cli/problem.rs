@@ -82,7 +82,8 @@ fn hint(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) ->
             "; if it is a value that begins with '-', put '--' before it or pass it on standard input",
         );
     }
-    match near.first() {
+    // clap puts the most similar one last.
+    match near.last() {
         Some(name) => format!("did you mean '{name}'? {usage}"),
         None => usage,
     }

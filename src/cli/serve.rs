@@ -15,7 +15,7 @@ use crate::server::{RunningServer, Server, StartError, logging};
 /// Run the companion server with a durable store
 ///
 /// The master key comes from WORKFLOW_SECRETS_KEY, or from the file that
-/// WORKFLOW_SECRETS_KEY_FILE names; `aerostack keygen` makes one. The first start
+/// WORKFLOW_SECRETS_KEY_FILE names; aerostack keygen makes one. The first start
 /// creates the tables and prints an API key, this once. AEROSTACK_LOG sets the
 /// log's level (error, warn, info, debug, trace). SIGTERM and Ctrl-C end it.
 #[derive(Debug, Args)]
@@ -83,6 +83,9 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
     let base_url = server.base_url();
     let running = server.start().map_err(|error| start_failure(&error))?;
     terminal.data(&format!("export {}={base_url}", env_vars::API_URL))?;
+    if arguments.listen.ip().is_unspecified() {
+        terminal.note("From other machines, use a host name that stands in the certificate.");
+    }
     stop.stop_on_signal(running);
     Ok(())
 }

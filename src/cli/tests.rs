@@ -35,12 +35,10 @@ fn parsed(arguments: &[&str]) -> Cli {
 }
 
 fn value_of(cli: Cli) -> Option<OsString> {
-    match cli.command {
-        Command::Api(ApiCommand::Secrets(secrets::SecretsCommand::Set(arguments))) => {
-            arguments.value().map(OsString::from)
-        }
-        other => panic!("{other:?}"),
-    }
+    let Command::Api(ApiCommand::Secrets(secrets::SecretsCommand::Set(arguments))) = cli.command else {
+        panic!("not secrets set")
+    };
+    arguments.value().map(OsString::from)
 }
 
 #[test]

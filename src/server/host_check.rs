@@ -1,13 +1,12 @@
 //! `Host` and `Origin`: a listener on a loopback address answers to loopback names only,
 //! so a web page that re-binds its own name to 127.0.0.1 gets nothing (DNS rebinding).
-//! Requests whose length could be read in two ways are refused (RFC 9112, section 6.1).
 
 use std::net::SocketAddr;
 
 use hyper::HeaderMap;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
+use hyper::header::{HOST, ORIGIN};
 use url::Url;
 
 use super::error::ApiError;
@@ -61,14 +60,6 @@ fn check_origin(headers: &HeaderMap, own: &Url) -> Result<(), ApiError> {
         if !same {
             return Err(ApiError::forbidden("requests from web pages of other origins are refused"));
         }
-    }
-    Ok(())
-}
-
-/// Refuses a request with both ways to tell its length.
-pub(super) fn refuse_ambiguous_length(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-        return Err(ApiError::invalid_request("Content-Length and Transfer-Encoding in one request"));
     }
     Ok(())
 }

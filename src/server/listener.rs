@@ -14,11 +14,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::head_tap::HeadTap;
 use super::router::{self, Core, Shared};
 use super::startup::StartError;
 
@@ -70,10 +71,7 @@ pub(super) fn start(
     for number in 0..cores {
         let (sender, sockets) = mpsc::unbounded_channel();
         let (shared, stopping) = (Arc::clone(shared), stopping.clone());
-        let runtime = current_thread_runtime()?;
-        let run = move || LocalSet::new().block_on(&runtime, work(shared, sockets, stopping));
-        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(run).map_err(system)?;
-        workers.push((sender, thread));
+        workers.push((sender, start_worker(number, shared, sockets, stopping)?));
     }
     let runtime = current_thread_runtime()?;
     let run = move || {
@@ -84,6 +82,26 @@ pub(super) fn start(
         }
     };
     thread::Builder::new().name("acceptor".to_owned()).spawn(run).map_err(system)
+}
+
+/// Starts one core's thread; its runtime is made there, because it never leaves it.
+fn start_worker(
+    number: usize,
+    shared: Arc<Shared>,
+    sockets: mpsc::UnboundedReceiver<TcpStream>,
+    stopping: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let (ready, made) = std::sync::mpsc::channel();
+    let run = move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => {
+            let _ = ready.send(Ok(()));
+            runtime.block_on(work(shared, sockets, stopping));
+        }
+        Err(error) => drop(ready.send(Err(error))),
+    };
+    let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(run).map_err(system)?;
+    made.recv().map_err(system)?.map_err(system)?;
+    Ok(thread)
 }
 
 /// Accepts until the server stops; dropping the senders then tells the workers.
@@ -134,6 +152,8 @@ async fn work(
     if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
         tracing::warn!("some requests were still running at shutdown and were cut off");
     }
+    drop(connections);
+    core.shared.project.store.leave_thread();
 }
 
 async fn serve_socket(core: Rc<Core>, socket: TcpStream, stopping: watch::Receiver<bool>) {
@@ -153,9 +173,10 @@ async fn serve<S>(core: Rc<Core>, socket: S, mut stopping: watch::Receiver<bool>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (socket, heads) = HeadTap::new(socket);
     let service = service_fn(move |request| {
-        let core = Rc::clone(&core);
-        async move { Ok::<_, Infallible>(router::answer(&core, request).await) }
+        let (core, head) = (Rc::clone(&core), heads.check());
+        async move { Ok::<_, Infallible>(router::answer(&core, head, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

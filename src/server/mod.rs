@@ -8,6 +8,7 @@ pub mod clock;
 pub mod demo_upstream;
 pub mod error;
 pub mod gateway;
+mod head_tap;
 mod host_check;
 mod listener;
 pub mod logging;
@@ -62,9 +63,12 @@ impl Server {
         self.address
     }
 
-    /// Its URL, without a trailing slash.
+    /// Its URL on this machine, without a trailing slash.
     pub fn base_url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if self.address.ip().is_unspecified() {
+            return format!("{scheme}://localhost:{}", self.address.port());
+        }
         format!("{scheme}://{}", self.address)
     }
 
@@ -78,6 +82,7 @@ impl Server {
     /// # Errors
     /// [`StartError::System`] when threads cannot be started.
     pub fn start(self) -> Result<RunningServer, StartError> {
+        self.project.store.leave_thread();
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
         let shared = Arc::new(router::Shared::new(self.project, self.policy, self.tls, address));

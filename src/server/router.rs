@@ -9,7 +9,7 @@ use std::time::Instant;
 use axum::Router;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tower_service::Service;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
     pub(super) gateway: Gateway,
     admin: Router,
-    project: Arc<Project>,
+    pub(super) project: Arc<Project>,
     hosts: HostCheck,
 }
 
@@ -71,15 +71,24 @@ impl Core {
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
 
-/// Answers one request.
-pub(super) async fn answer(core: &Rc<Core>, request: Request<Incoming>) -> Response<AnswerBody> {
+/// Answers one request. `head` is what the look at its raw head gave.
+pub(super) async fn answer(
+    core: &Rc<Core>,
+    head: Result<bool, ApiError>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let started = Instant::now();
     let request_id = RequestId(Uuid::new_v4().simple().to_string());
     let (method, kind) = (method_name(request.method()), kind_of(request.uri().path()));
-    let mut response = match route(core, request, &request_id).await {
-        Ok(response) => response,
-        Err(error) => error_answer(&error, &request_id),
+    let stays_open = matches!(head, Ok(true));
+    let routed = match head {
+        Ok(_) => route(core, request, &request_id).await,
+        Err(error) => Err(error),
     };
+    let mut response = routed.unwrap_or_else(|error| error_answer(&error, &request_id));
+    if !stays_open {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id.0) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -121,7 +130,6 @@ async fn route(
     request_id: &RequestId,
 ) -> Result<Response<AnswerBody>, ApiError> {
     let base_url = core.shared.hosts.check(&request)?;
-    host_check::refuse_ambiguous_length(request.headers())?;
     match kind_of(request.uri().path()) {
         "gateway" => Ok(core.shared.gateway.answer(&core.pool, request, request_id).await),
         "admin" => admin_answer(core, request, request_id, base_url).await,

@@ -158,7 +158,7 @@ fn four_is_no_key_or_one_that_is_not_accepted() {
         (None, "there is no API key for", "set AEROSTACK_API_KEY or AEROSTACK_API_KEY_FILE"),
         (Some(""), "there is no API key for", "set AEROSTACK_API_KEY or AEROSTACK_API_KEY_FILE"),
         (Some("canary"), "AEROSTACK_API_KEY does not hold an API key", "check what was copied"),
-        (Some("mwt_canary"), "AEROSTACK_API_KEY does not hold an API key", "check what was copied"),
+        (Some("mwt_canary"), "AEROSTACK_API_KEY holds a workspace token", "an API key (ak_...)"),
         (Some("ak_canary\r\nX: y"), "AEROSTACK_API_KEY does not hold an API key", "check what was copied"),
         (Some(KEY), "the API key is not accepted", "check AEROSTACK_API_KEY"),
     ] {

@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: AddArgs, context: &mut Context<'_>) -> Result
     } else {
         context.terminal.data(&format!("MCP server added: {}", printable::one_line(&answer.slug)))?;
     }
-    if let Some(warning) = long_name_warning(&workspace, &server) {
+    if let Some(warning) = long_name_warning(&workspace, server.as_str()) {
         context.terminal.warning(&warning);
     }
     Ok(())
@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: AddArgs, context: &mut Context<'_>) -> Result
 
 /// Clients put workspace and server before each tool's name, and some break when the
 /// whole is too long.
-fn long_name_warning(workspace: &WorkspaceSlug, server: &ServerSlug) -> Option<String> {
+pub(super) fn long_name_warning(workspace: &WorkspaceSlug, server: &str) -> Option<String> {
     let taken = format!("mcp__{workspace}__{server}__").len();
     (taken > MAX_TOOL_NAME - WANTED_FOR_TOOL).then(|| {
         format!(
@@ -85,8 +85,7 @@ mod tests {
     fn long_names_are_warned_of() {
         let workspace = WorkspaceSlug::parse("default").unwrap();
         // mcp__ + default + __ + slug + __ = 16 + slug
-        let warning =
-            |length| long_name_warning(&workspace, &ServerSlug::parse(&"a".repeat(length)).unwrap());
+        let warning = |length| long_name_warning(&workspace, &"a".repeat(length));
         assert!(warning(28).is_none());
         assert!(warning(29).unwrap().contains("that leaves 19."));
         assert!(warning(63).unwrap().contains("that leaves 0."));

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::add;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::table::Table;
@@ -46,5 +47,11 @@ pub(super) async fn run(_: ListArgs, context: &mut Context<'_>) -> Result<(), Fa
         let enabled = if server.enabled { "yes" } else { "no" };
         table.row([&server.slug, &server.name, &server.url, enabled, &server.secret_count.to_string()]);
     }
-    context.terminal.data(&table.text())
+    context.terminal.data(&table.text())?;
+    for server in &list.servers {
+        if let Some(warning) = add::long_name_warning(&workspace, &server.slug) {
+            context.terminal.warning(&warning);
+        }
+    }
+    Ok(())
 }

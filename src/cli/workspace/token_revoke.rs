@@ -13,7 +13,7 @@ use crate::domain::{WorkspaceSlug, WorkspaceToken};
 
 /// Revoke a workspace token
 ///
-/// Calls with it are refused from now on, and open streams are closed.
+/// Every request with it is refused from now on.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct TokenRevokeArgs {

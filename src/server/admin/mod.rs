@@ -39,9 +39,7 @@ pub(super) fn router(project: Arc<Project>) -> Router {
         .route(routes::TOKENS, get(tokens::list).post(tokens::create))
         .route(routes::TOKEN, delete(tokens::revoke))
         .fallback(async || ApiError::not_found("there is nothing at this address"))
-        .method_not_allowed_fallback(async || {
-            ApiError::not_found("this address does not take that method").with_hint("see the API reference")
-        })
+        .method_not_allowed_fallback(async || ApiError::not_found("this address does not take that method"))
         // The router in front has read the body within its limit already.
         .layer(DefaultBodyLimit::disable())
         .with_state(project)

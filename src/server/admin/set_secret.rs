@@ -115,8 +115,10 @@ fn rule_for(
         return Ok(before.rule.clone());
     }
     Injection::Name.check_for(name).map_err(|problem| {
-        ApiError::invalid_value(format!("by default the secret's name becomes a header, and {problem}"))
-            .with_hint("choose another name and map it with: aerostack secrets inject --header")
+        ApiError::invalid_value(format!(
+            "by default the secret's name becomes a header, and {problem}; nothing was stored"
+        ))
+        .with_hint("choose another name and map it with: aerostack secrets inject --header")
     })?;
     Ok(Injection::Name)
 }

@@ -1,15 +1,19 @@
 //! Workspace tokens: create (the one time the token is shown), list, revoke.
 
+use std::collections::BTreeMap;
+
 use axum::Extension;
 use axum::Json;
 use axum::extract::{Path, State};
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use serde_json::json;
 
 use super::{Shared, display_name, find_workspace, parse};
 use crate::api::routes;
-use crate::api::tokens::{CreateTokenRequest, CreatedTokenSummary, TokenList, TokenStatus, TokenSummary};
+use crate::api::tokens::{
+    CreateTokenRequest, CreatedTokenSummary, McpClientConfiguration, McpClientEntry, TokenList, TokenStatus,
+    TokenSummary,
+};
 use crate::domain::WorkspaceToken;
 use crate::server::auth::new_workspace_token;
 use crate::server::clock::{self, Millis};
@@ -78,11 +82,12 @@ pub(super) async fn create(
     let (token, row) = issue(&project, &workspace, name, expires_at).await?;
     let url = format!("{}{}", base.0, routes::gateway(&workspace.slug));
     let authorization = format!("Bearer {}", token.expose());
-    let entry = json!({"url": url, "headers": {"Authorization": authorization}});
+    let headers = BTreeMap::from([("Authorization".to_owned(), authorization)]);
+    let entry = (workspace.slug.to_string(), McpClientEntry { url, headers });
     let document = CreatedTokenSummary {
         token: summary(&row),
         secret: token.expose().to_owned(),
-        mcp_json: json!({"mcpServers": {workspace.slug.as_str(): entry}}),
+        mcp_json: McpClientConfiguration { mcp_servers: BTreeMap::from([entry]) },
     };
     Ok((StatusCode::CREATED, Json(document)))
 }

@@ -154,7 +154,7 @@ impl Gateway {
         let slug = server.slug.clone();
         let pool = Rc::clone(caller.pool);
         let upstream = Upstream::open(self, &pool, server, passing)?;
-        let mut tools = Vec::new();
+        let mut tools: Vec<String> = Vec::new();
         let mut cursors: Vec<String> = Vec::new();
         for page in 1..=MAX_PAGES {
             let mut request = json!({"jsonrpc": "2.0", "id": page, "method": "tools/list"});
@@ -165,7 +165,8 @@ impl Gateway {
             else {
                 return Err(UpstreamProblem::NotMcp);
             };
-            let (_, message) = answer::read_answer(*response, LIST_LIMIT).await?;
+            let room = LIST_LIMIT.saturating_sub(tools.iter().map(String::len).sum());
+            let (_, message) = answer::read_answer(*response, room).await?;
             let answer = Envelope::parse(&message).map_err(|_| UpstreamProblem::NotMcp)?;
             let result = answer.result().ok_or(UpstreamProblem::NotMcp)?;
             let list = prefixed_page(slug.as_str(), result).ok_or(UpstreamProblem::NotMcp)?;

@@ -16,7 +16,7 @@ use super::upstream_body::UpstreamBody;
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// Longest answer to `initialize`, in bytes.
 const INITIALIZE_LIMIT: usize = 1 << 20;
-/// Longest page of a list, in bytes.
+/// Longest list of one server, in bytes.
 pub(super) const LIST_LIMIT: usize = 16 << 20;
 /// JSON-RPC code by which servers say that they lost a session (with status 400).
 const SERVER_ERROR: i32 = -32000;

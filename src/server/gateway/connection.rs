@@ -42,6 +42,8 @@ type Io = TokioIo<Box<dyn Socket>>;
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
+    /// Whether the driver has come to its end; it must not be polled again.
+    ended: bool,
     resting_since: Instant,
 }
 
@@ -65,7 +67,7 @@ impl Connection {
             let socket = secure(url, socket).await?;
             let (sender, driver) =
                 http1::handshake(TokioIo::new(socket)).await.map_err(|_| UpstreamProblem::Unreachable)?;
-            Ok(Self { sender, driver: Box::pin(driver), resting_since: Instant::now() })
+            Ok(Self { sender, driver: Box::pin(driver), ended: false, resting_since: Instant::now() })
         };
         tokio::time::timeout(CONNECT_TIME, opening).await.unwrap_or(Err(UpstreamProblem::TimedOut))
     }
@@ -76,12 +78,9 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, SendProblem> {
         let mut sending = std::pin::pin!(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
-        let mut driver_ended = false;
+        let (driver, ended) = (&mut self.driver, &mut self.ended);
         let answer = poll_fn(|context| {
-            if !driver_ended {
-                driver_ended = driver.as_mut().poll(context).is_ready();
-            }
+            *ended = *ended || driver.as_mut().poll(context).is_ready();
             sending.as_mut().poll(context)
         });
         answer.await.map_err(|mut error| match error.take_message() {
@@ -95,8 +94,7 @@ impl Connection {
         if self.resting_since.elapsed() > IDLE_TIME {
             return false;
         }
-        let driver = &mut self.driver;
-        let ended = poll_fn(|context| Poll::Ready(driver.as_mut().poll(context).is_ready())).await;
+        let ended = poll_fn(|context| Poll::Ready(drive(self, context))).await;
         !ended && self.sender.is_ready()
     }
 }
@@ -192,7 +190,8 @@ impl UpstreamPool {
 
 /// Drives a connection once; whether it has ended.
 pub(super) fn drive(connection: &mut Connection, context: &mut Context<'_>) -> bool {
-    connection.driver.as_mut().poll(context).is_ready()
+    connection.ended = connection.ended || connection.driver.as_mut().poll(context).is_ready();
+    connection.ended
 }
 
 /// Whether a connection whose answer has been read whole can rest.

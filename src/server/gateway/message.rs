@@ -54,6 +54,8 @@ pub(super) enum MessageProblem {
 impl<'a> Envelope<'a> {
     /// Reads the outside of one message.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, MessageProblem> {
+        // serde would take an array in the order of the fields for a struct.
+        let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
         let envelope: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => MessageProblem::NotAMessage,
             _ => MessageProblem::NotJson,
@@ -64,7 +66,7 @@ impl<'a> Envelope<'a> {
             let null_in_answer = answer && id.get() == "null";
             null_in_answer || !id.get().starts_with(['{', '[', 't', 'f', 'n'])
         });
-        if version && id_is_legal && (envelope.method.is_some() != answer) {
+        if is_object && version && id_is_legal && (envelope.method.is_some() != answer) {
             Ok(envelope)
         } else {
             Err(MessageProblem::NotAMessage)
@@ -140,7 +142,8 @@ pub(super) fn split_call(message: &[u8], params: Option<&RawValue>) -> Option<Pr
         #[serde(borrow)]
         name: &'a RawValue,
     }
-    let raw = serde_json::from_str::<Params<'_>>(params?.get()).ok()?.name.get();
+    let params = params.filter(|params| params.get().starts_with('{'))?;
+    let raw = serde_json::from_str::<Params<'_>>(params.get()).ok()?.name.get();
     let name: String = serde_json::from_str(raw).ok()?;
     let (server, tool) = name.split_once("__")?;
     let start = offset_in(message, raw.as_bytes())?;
@@ -206,6 +209,8 @@ mod tests {
         assert_eq!(kind(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#), Ok(Kind::Response));
         for not_a_message in [
             r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+            r#"["2.0",1,"ping",null,null,null]"#,
+            r#"["2.0",1,"ping"]"#,
             r#"{"id":1,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,

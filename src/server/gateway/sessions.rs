@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
+use crate::domain::Origin;
 use crate::server::auth::Member;
 use crate::server::clock::{self, Millis};
 use crate::server::randomness::{RandomnessFailed, random_base62};
@@ -41,6 +42,8 @@ pub(super) struct UpstreamSession {
     pub(super) protocol: HeaderValue,
     /// Secrets, rules and URL it was opened with.
     pub(super) fingerprint: [u8; 32],
+    /// The origin it was opened at.
+    pub(super) origin: Origin,
 }
 
 /// Where the session with one upstream is kept; locked while it is being opened.

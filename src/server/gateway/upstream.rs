@@ -28,8 +28,12 @@ pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
 /// How long an upstream may take until it begins to answer a call.
 const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
-/// How long a handshake, a notification or a goodbye may take.
+/// How long an upstream may take to open a session.
+const INITIALIZE_TIME: Duration = Duration::from_secs(10);
+/// How long it may take to take a notification, or to begin a stream.
 const SHORT_TIME: Duration = Duration::from_secs(5);
+/// How long it may take to end a session; a call may be waiting behind it.
+const GOODBYE_TIME: Duration = Duration::from_secs(2);
 const BOTH_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
@@ -93,23 +97,24 @@ impl<'a> Upstream<'a> {
         &self,
         message: Bytes,
     ) -> Result<(answer::Whole, Option<UpstreamSession>), UpstreamProblem> {
-        let response = self.post(None, message, SHORT_TIME).await?;
+        let response = self.post(None, message, INITIALIZE_TIME).await?;
         let whole = answer::read_initialize(response).await?;
         let session = whole.initialized().map(|protocol| UpstreamSession {
             id: whole.session_id.clone(),
             protocol,
             fingerprint: self.injected.fingerprint,
+            origin: self.server.origin().clone(),
         });
         Ok((whole, session))
     }
 
     /// Tells the upstream that a session is over. Its answer does not matter.
     pub(super) async fn end(&self, opened: &UpstreamSession) {
-        if opened.id.is_none() {
+        if opened.id.is_none() || opened.origin != *self.server.origin() {
             return;
         }
         let request = self.build(Method::DELETE, Some(opened), Bytes::new());
-        match self.send(request, SHORT_TIME).await {
+        match self.send(request, GOODBYE_TIME).await {
             Ok(response) => answer::drain(response).await,
             Err(problem) => {
                 tracing::debug!(server = %self.server.slug, %problem, "a session was not ended upstream");

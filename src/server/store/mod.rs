@@ -100,4 +100,7 @@ pub trait Store: Send + Sync {
     async fn add_token(&self, token: TokenRow) -> Result<(), WriteError>;
     /// Revokes a token for good: its hash is overwritten. A second time changes nothing.
     async fn revoke_token(&self, workspace_id: &str, id: &str, at: Millis) -> Result<(), WriteError>;
+
+    /// Closes what the calling thread holds open for reading, if it will not read again.
+    fn leave_thread(&self);
 }

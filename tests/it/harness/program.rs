@@ -161,10 +161,15 @@ impl Running {
         self.variables.get(name).unwrap_or_else(|| panic!("{name} was not printed"))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         let url = self.variable("AEROSTACK_API_URL");
-        url.rsplit_once('/').unwrap().1.parse().unwrap()
+        url.rsplit_once('/').unwrap().1.replace("localhost", "127.0.0.1").parse().unwrap()
     }
 
     /// kill -9.

@@ -142,6 +142,10 @@ impl Store for SqliteStore {
         let (workspace_id, id) = (workspace_id.to_owned(), id.to_owned());
         self.writer.write(move |transaction| tokens::revoke(transaction, &workspace_id, &id, at)).await
     }
+
+    fn leave_thread(&self) {
+        self.reader.leave_thread();
+    }
 }
 
 /// SQLite's own error in the store's words: the result code, no statement and no data.

@@ -29,6 +29,12 @@ impl Reader {
         Self { store: NEXT_STORE.fetch_add(1, Ordering::Relaxed), path: path.to_owned() }
     }
 
+    /// Closes this thread's connection. The last connection to be closed lets SQLite fold
+    /// the WAL into the file.
+    pub(super) fn leave_thread(&self) {
+        CONNECTIONS.with_borrow_mut(|connections| connections.retain(|(store, _)| *store != self.store));
+    }
+
     /// Runs one read on this thread's connection, inline.
     pub(super) fn read<T>(
         &self,
