@@ -17,6 +17,7 @@ mod hardening;
 mod harness;
 mod layers;
 mod mcp_servers;
+mod output;
 mod private_networks;
 mod races;
 mod request_smuggling;

@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use super::companion::Companion;
+
+/// Longest time that a run may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run that ended.
 #[derive(Debug)]
@@ -77,7 +82,8 @@ impl Aerostack {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. One that goes on and on, such as a server that should have
+    /// refused to start, is killed and fails the test.
     pub fn run(mut self) -> Ended {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
@@ -86,7 +92,19 @@ impl Aerostack {
         let writing = thread::spawn(move || {
             let _ = stdin.write_all(&bytes);
         });
+        // Until it is waited for below, no other process can get this id.
+        let pid = pid_of(&child);
+        let (done, ended) = mpsc::channel::<()>();
+        let watching = thread::spawn(move || {
+            let late = ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+            if late {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            late
+        });
         let output = child.wait_with_output().unwrap();
+        drop(done);
+        assert!(!watching.join().unwrap(), "it did not end within {PATIENCE:?}");
         writing.join().unwrap();
         Ended {
             code: output.status.code().unwrap_or(-1),
@@ -125,6 +143,10 @@ impl Aerostack {
     }
 }
 
+fn pid_of(child: &Child) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
+}
+
 /// A server process. Dropping it kills it.
 pub struct Running {
     child: Option<Child>,
@@ -161,8 +183,7 @@ impl Running {
     /// SIGTERM; waits, and answers exit code and log.
     pub fn terminate(mut self) -> (i32, String) {
         let mut child = self.child.take().unwrap();
-        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid_of(&child), rustix::process::Signal::TERM).unwrap();
         let status = child.wait().unwrap();
         (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
     }
