@@ -6,4 +6,5 @@
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
 mod harness;
+mod real_clients;
 mod rotation;
