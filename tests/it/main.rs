@@ -7,4 +7,5 @@
 
 mod harness;
 mod real_clients;
+mod rmcp_client;
 mod rotation;
