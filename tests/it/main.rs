@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "nothing here is used from outside")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod credential_upstream;
 mod harness;
 mod real_clients;
 mod rmcp_client;
