@@ -10,3 +10,4 @@ mod harness;
 mod real_clients;
 mod rmcp_client;
 mod rotation;
+mod tls_flow;
