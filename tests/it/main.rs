@@ -7,6 +7,7 @@
 
 mod credential_upstream;
 mod harness;
+mod lookalike_headers;
 mod real_clients;
 mod rmcp_client;
 mod rotation;

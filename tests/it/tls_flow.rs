@@ -133,8 +133,12 @@ fn plain_http_on_the_tls_port_gets_no_answer() {
     let mut socket = TcpStream::connect(mock.address()).unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let token = mock.variable("AEROSTACK_TOKEN");
-    write!(socket, "GET /healthz HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n", mock.address())
-        .unwrap();
+    write!(
+        socket,
+        "GET /healthz HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n",
+        mock.address()
+    )
+    .unwrap();
     let mut bytes = Vec::new();
     let _ = socket.read_to_end(&mut bytes);
     assert!(!bytes.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&bytes));
