@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "nothing here is used from outside")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod client_sessions;
 mod credential_upstream;
 mod harness;
 mod lookalike_headers;
@@ -12,3 +13,4 @@ mod real_clients;
 mod rmcp_client;
 mod rotation;
 mod tls_flow;
+mod upstream_sessions;
