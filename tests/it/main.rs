@@ -12,5 +12,6 @@ mod lookalike_headers;
 mod real_clients;
 mod rmcp_client;
 mod rotation;
+mod streaming;
 mod tls_flow;
 mod upstream_sessions;
