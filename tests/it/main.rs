@@ -8,6 +8,7 @@
 mod client_sessions;
 mod credential_upstream;
 mod harness;
+mod legacy_transport;
 mod lookalike_headers;
 mod real_clients;
 mod rmcp_client;
