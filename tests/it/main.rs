@@ -5,12 +5,14 @@
 #![expect(missing_docs, reason = "nothing here is used from outside")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod aggregated_lists;
 mod client_sessions;
 mod credential_upstream;
 mod harness;
 mod legacy_transport;
 mod lookalike_headers;
 mod real_clients;
+mod redirects;
 mod rmcp_client;
 mod rotation;
 mod streaming;
