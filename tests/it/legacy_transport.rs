@@ -333,14 +333,11 @@ fn without_a_token_there_is_no_authorization_server_to_find() {
 fn the_modern_era_is_refused_so_that_clients_fall_back() {
     let stage = Stage::set();
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
-    for slug in ROUTES {
-        let path = gateway_path(slug);
-        let session = McpSession {
-            address: stage.companion.address,
-            path,
-            token: stage.token.clone(),
-            id: String::new(),
-        };
+    // As the first message of a client, and in an open session.
+    let open = stage.sessions();
+    let closed = stage.sessions().map(|session| McpSession { id: String::new(), ..session });
+    let before = stage.upstream.received().len();
+    for session in open.iter().chain(&closed) {
         for id in [json!(0), json!("a-\u{e9}"), json!(7.5)] {
             for (method, params) in [
                 ("server/discover", json!({})),
@@ -360,7 +357,7 @@ fn the_modern_era_is_refused_so_that_clients_fall_back() {
             }
         }
     }
-    assert_eq!(stage.upstream.received().len(), 0);
+    assert_eq!(stage.upstream.received().len(), before);
     // A progress token in `_meta` is of both eras.
     let session = stage.companion.session(&stage.token, None);
     let params = json!({"name": "raw__echo", "_meta": {"progressToken": 1}});
