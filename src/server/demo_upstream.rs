@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::body::read_limited;
+use super::gateway::LEGACY_VERSIONS;
 use super::listener;
 use super::startup::StartError;
 
@@ -119,7 +120,9 @@ fn status(code: StatusCode) -> Response<Full<Bytes>> {
 }
 
 fn initialize(message: &Value) -> Value {
-    let version = message.pointer("/params/protocolVersion").cloned().unwrap_or_else(|| json!("2025-06-18"));
+    let wanted = message.pointer("/params/protocolVersion").and_then(Value::as_str);
+    let known = LEGACY_VERSIONS.into_iter().find(|version| Some(*version) == wanted);
+    let version = known.unwrap_or(LEGACY_VERSIONS[0]);
     json!({
         "protocolVersion": version,
         "capabilities": {"tools": {}},

@@ -6,21 +6,29 @@
 #![expect(clippy::format_push_string, reason = "texts of tests are short")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod aggregated_lists;
 mod authentication;
 mod bad_bodies;
 mod bad_values;
 mod canaries;
+mod client_sessions;
 mod crash;
+mod credential_upstream;
 mod demo;
 mod exit_codes;
 mod hardening;
 mod harness;
 mod layers;
+mod legacy_transport;
+mod lookalike_headers;
 mod mcp_servers;
 mod output;
 mod private_networks;
 mod races;
+mod real_clients;
+mod redirects;
 mod request_smuggling;
+mod rmcp_client;
 mod rotation;
 mod scoping;
 mod secrets_delete;
@@ -30,8 +38,11 @@ mod secrets_set;
 mod seed_examples;
 mod serve_and_mock;
 mod store;
+mod streaming;
 mod tampering;
+mod tls_flow;
 mod tokens;
+mod upstream_sessions;
 mod vault;
 mod workspaces;
 mod wycheproof;

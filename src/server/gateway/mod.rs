@@ -39,7 +39,7 @@ use crate::api::routes;
 use crate::domain::ServerSlug;
 
 /// The protocol versions of the legacy era, newest first.
-const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// Serves MCP clients.
 pub struct Gateway {

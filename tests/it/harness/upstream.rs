@@ -123,7 +123,8 @@ fn has_length(answer: &[u8]) -> bool {
     head.contains("content-length:") || head.contains("transfer-encoding:") || head.contains(" 202 ")
 }
 
-fn read_request(reader: &mut impl BufRead) -> Option<Received> {
+/// Reads one request; `None` at the end of the connection.
+pub fn read_request(reader: &mut impl BufRead) -> Option<Received> {
     let mut head = Vec::new();
     loop {
         let mut line = Vec::new();
