@@ -10,9 +10,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-const CALLS: usize = 20_000;
-const ROUNDS: usize = 5;
-const CONNECTIONS: usize = 4;
+const CALLS: u32 = 20_000;
+const ROUNDS: u32 = 5;
+const CONNECTIONS: u32 = 4;
 /// Clock ticks of `/proc/PID/stat` in a second, on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -159,7 +159,7 @@ fn measure(server: &Server, bytes: &[u8], expected: &str) -> f64 {
             });
         }
     });
-    (server.cpu() - before) * 1e6 / CALLS as f64
+    (server.cpu() - before) * 1e6 / f64::from(CALLS)
 }
 
 fn field(document: &str, name: &str) -> String {
@@ -202,6 +202,6 @@ fn main() {
         println!("{round:>5}   {one:>9.1}   {two:>8.1}   {:>5.2}", one / two);
         (calls, yardsticks) = (calls + one, yardsticks + two);
     }
-    let rounds = ROUNDS as f64;
+    let rounds = f64::from(ROUNDS);
     println!(" mean   {:>9.1}   {:>8.1}   {:>5.2}", calls / rounds, yardsticks / rounds, calls / yardsticks);
 }

@@ -97,8 +97,8 @@ fn a_head_that_is_too_large_is_refused() {
     let companion = Companion::start();
     let host = format!("Host: {}", companion.address);
     let long = format!("GET {PATH} HTTP/1.1\r\n{host}\r\nX-A: {}\r\n\r\n", "a".repeat(200_000));
-    let many: String = (0..200).map(|number| format!("X-{number}: a\r\n")).collect();
-    let many = format!("GET {PATH} HTTP/1.1\r\n{host}\r\n{many}\r\n");
+    let many = (0..200).map(|number| format!("X-{number}: a")).collect::<Vec<_>>().join("\r\n");
+    let many = format!("GET {PATH} HTTP/1.1\r\n{host}\r\n{many}\r\n\r\n");
     for bytes in [long, many] {
         let status = raw(companion.address, bytes.as_bytes()).map_or(431, |answer| answer.status);
         assert_eq!(status, 431);
