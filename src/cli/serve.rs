@@ -118,11 +118,12 @@ pub(super) fn start_failure(error: &StartError) -> Failure {
     }
 }
 
-/// Listens for SIGTERM and Ctrl-C from its creation on.
+/// Listens for SIGTERM, Ctrl-C and the end of the terminal (SIGHUP) from its creation on.
 pub(super) struct StopSignal {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl StopSignal {
@@ -134,8 +135,9 @@ impl StopSignal {
         let inside = runtime.enter();
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let hangup = signal(SignalKind::hangup()).map_err(failed)?;
         drop(inside);
-        Ok(Self { runtime, terminate, interrupt })
+        Ok(Self { runtime, terminate, interrupt, hangup })
     }
 
     /// Waits for a signal, then lets the server drain.
@@ -144,6 +146,7 @@ impl StopSignal {
             tokio::select! {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
+                _ = self.hangup.recv() => {}
             }
         });
         running.stop();

@@ -96,6 +96,8 @@ fn start_worker(
         Ok(runtime) => {
             let _ = ready.send(Ok(()));
             runtime.block_on(work(shared, sockets, stopping));
+            // A name lookup that hangs must not hold up the end.
+            runtime.shutdown_background();
         }
         Err(error) => drop(ready.send(Err(error))),
     };

@@ -162,6 +162,10 @@ async fn admin_answer(
     if let Some(error) = response.extensions().get::<ApiError>() {
         return Err(error.clone());
     }
+    if response.status().is_client_error() {
+        // The library's own refusal, of a path that is not UTF-8 for example: its text stays here.
+        return Err(ApiError::not_found("there is nothing at this address"));
+    }
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Ok(Response::from_parts(parts, AnswerBody::of(bytes)))

@@ -291,3 +291,24 @@ fn health_needs_no_key_and_tells_nothing() {
         assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"status":"ok"}"#), "{path}");
     }
 }
+
+#[test]
+fn a_path_that_is_not_text_is_nowhere() {
+    let companion = companion();
+    for (method, path) in
+        ROUTES.iter().filter(|(_, path)| path.contains("github-mcp") || path.contains("team-a"))
+    {
+        for bad in ["%FF", "%C3%28", "..%2f..", "%00"] {
+            let path = path.replace("github-mcp", bad).replace("team-a", bad);
+            let body = (!matches!(*method, "GET" | "DELETE")).then(|| json!({}));
+            let answer = companion.admin(method, &path, body.as_ref());
+            assert!(matches!(answer.status, 400 | 404), "{method} {path}: {}", answer.status);
+            assert!(
+                matches!(answer.error_code().as_str(), "not_found" | "invalid_request"),
+                "{}",
+                answer.text()
+            );
+            assert!(!answer.text().contains("UTF-8"), "a library's text: {}", answer.text());
+        }
+    }
+}

@@ -47,7 +47,8 @@ fn places(files: &[Source], words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
         for (number, line) in file.text.lines().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
+            let is_comment = line.trim_start().starts_with("//");
+            let code = if is_comment { "" } else { line.split(" // ").next().unwrap_or_default() };
             if words.iter().any(|word| code.contains(word)) {
                 found.push(format!("src/{}:{}: {}", file.path, number + 1, line.trim()));
             }
@@ -184,15 +185,10 @@ fn functions_fit_on_a_screen() {
             for (number, line) in file.text.lines().enumerate() {
                 let indent = line.len() - line.trim_start().len();
                 let code = line.trim_start();
-                let begins = [
-                    "fn ",
-                    "pub fn ",
-                    "async fn ",
-                    "pub async fn ",
-                    "pub(super) fn ",
-                    "pub(super) async fn ",
-                ];
-                if start.is_none() && begins.iter().any(|begin| code.starts_with(begin)) {
+                let visible = ["fn ", "pub ", "pub(", "async fn ", "const fn "]
+                    .iter()
+                    .any(|begin| code.starts_with(begin));
+                if start.is_none() && visible && (code.starts_with("fn ") || code.contains(" fn ")) {
                     start = Some((number, indent));
                 }
                 if let Some((first, depth)) = start

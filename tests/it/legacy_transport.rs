@@ -363,3 +363,15 @@ fn the_modern_era_is_refused_so_that_clients_fall_back() {
     let params = json!({"name": "raw__echo", "_meta": {"progressToken": 1}});
     assert_eq!(session.send(&message("tools/call", &params), &[]).status, 200);
 }
+
+#[test]
+fn an_initialize_that_would_fill_the_memory_is_refused() {
+    let stage = Stage::set();
+    for session in stage.sessions() {
+        let fresh = McpSession { id: String::new(), ..session };
+        let client = |length: usize| json!({"name": "x".repeat(length), "version": "1"});
+        let params = |length| json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client(length)});
+        assert_eq!(fresh.send(&message("initialize", &params(60_000)), &[]).status, 200);
+        refused(&fresh.send(&message("initialize", &params(70_000)), &[]), 413, -32600);
+    }
+}

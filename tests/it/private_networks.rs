@@ -34,6 +34,14 @@ fn loopback_needs_the_flag_in_every_spelling() {
     assert_eq!(allow.status, 200);
     assert!(call(&companion, &token, "s0")["result"].is_object());
     assert_eq!(upstream.received_of("tools/call")[0].values("TOKEN"), ["canary"]);
+    // Taken back, it holds for the next call, although a connection is at rest.
+    let refuse = companion.admin("PATCH", path, Some(&json!({"allow_private_network": false})));
+    assert_eq!(refuse.status, 200);
+    for _ in 0..4 {
+        let answer = call(&companion, &token, "s0");
+        assert_eq!(answer["error"]["data"]["reason"], "address_refused", "{answer}");
+    }
+    assert_eq!(upstream.received_of("tools/call").len(), 1);
 }
 
 #[test]

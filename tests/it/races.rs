@@ -13,7 +13,7 @@ const SECRETS: &str = "/api/v1/admin/mcp-servers/a/secrets";
 fn sets_at_the_same_time_are_all_done_one_after_the_other() {
     let companion = Companion::start();
     companion.add_server("a", "https://example.com/mcp");
-    let (threads, sets) = (8, 25);
+    let (threads, sets) = (32, 6);
     thread::scope(|scope| {
         for number in 0..threads {
             let companion = &companion;
@@ -26,6 +26,32 @@ fn sets_at_the_same_time_are_all_done_one_after_the_other() {
     });
     let list = companion.admin("GET", SECRETS, None).json();
     assert_eq!(list["secrets"][0]["version"], threads * sets);
+}
+
+#[test]
+fn changes_of_different_fields_of_a_server_are_both_done() {
+    let companion = Companion::start();
+    companion.add_server("a", "https://example.com/mcp");
+    let path = "/api/v1/admin/mcp-servers/a";
+    for round in 0..50 {
+        let barrier = Barrier::new(2);
+        let change = |body: serde_json::Value| {
+            barrier.wait();
+            assert_eq!(companion.admin("PATCH", path, Some(&body)).status, 200);
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| change(json!({"enabled": round % 2 == 0})));
+            scope.spawn(|| {
+                change(
+                    json!({"name": format!("name {round}"), "url": format!("https://example.com/{round}")}),
+                );
+            });
+        });
+        let server = companion.admin("GET", path, None).json();
+        assert_eq!(server["enabled"], round % 2 == 0, "round {round}");
+        assert_eq!(server["name"], format!("name {round}"));
+        assert_eq!(server["url"], format!("https://example.com/{round}"));
+    }
 }
 
 #[test]

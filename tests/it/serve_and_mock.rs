@@ -87,18 +87,17 @@ fn the_file_of_variables_is_the_owner_s_whatever_the_umask() {
         std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o666)).unwrap();
         std::os::unix::fs::symlink(&other, &file).unwrap();
         let arguments = ["mock", "--listen", "127.0.0.1:0", "--env-file", file.to_str().unwrap()];
-        let temporary = folder.path().join("tmp");
-        std::fs::create_dir(&temporary).unwrap();
-        let run = aerostack(&arguments).env("TMPDIR", &temporary).umask(umask);
-        let server = run.start("AEROSTACK_TOKEN");
+        let mut server = aerostack(&arguments).umask(umask).start("AEROSTACK_TOKEN");
         assert_eq!(mode(&file), 0o600, "umask {umask}");
         assert!(file.symlink_metadata().unwrap().is_file());
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "untouched");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), server.printed);
-        let store = std::fs::read_dir(&temporary).unwrap().next().unwrap().unwrap().path();
+        let kept = std::mem::replace(&mut server.temporary, self::folder());
+        let temporary = kept.path();
+        let store = std::fs::read_dir(temporary).unwrap().next().unwrap().unwrap().path();
         assert_eq!(mode(&store), 0o700, "umask {umask}: others may look into the store's folder");
         assert_eq!(server.terminate().0, 0);
-        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the throw-away store is still there");
+        assert_eq!(std::fs::read_dir(temporary).unwrap().count(), 0, "the throw-away store is still there");
     }
     let ended =
         aerostack(&["mock", "--listen", "127.0.0.1:0", "--env-file", "/nonexistent/x"]).run().expect(1);
@@ -178,6 +177,17 @@ fn a_wrong_key_changes_no_byte() {
     let server = serve(&database).start("AEROSTACK_API_URL");
     let list = admin(&server, &key, &["secrets", "list", "a-mcp", "--json", "--fields", "name"]).run();
     list.prints("{\"secrets\":[{\"name\":\"TOKEN\"}]}\n");
+    // After a clean end there is the one file and its lock, and there still is.
+    assert_eq!(server.terminate().0, 0);
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names().len(), 2, "{:?}", names());
+    let before = files(folder.path());
+    serve(&database).env("WORKFLOW_SECRETS_KEY", other_key.trim()).run().expect(1);
+    assert!(files(folder.path()) == before, "a file was changed");
+    assert_eq!(names().len(), 2, "{:?}", names());
 }
 
 #[test]

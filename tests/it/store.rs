@@ -118,20 +118,37 @@ async fn servers_story(store: &dyn Store, before: &ServerRow) {
     assert_eq!(store.add_server(before.clone()).await, Err(WriteError::Exists));
     let lost = ServerRow { workspace_id: "unknown".to_owned(), ..server("default", "lost") };
     assert_eq!(store.add_server(lost).await, Err(WriteError::NotFound));
-    let to = |text: &str, expected: &str, detach_secrets: bool| ServerChange {
-        server: ServerRow { url: url(text), ..before.clone() },
-        expected_url: url(expected),
-        detach_secrets,
+    let nothing = ServerChange {
+        server_id: before.id.clone(),
+        url: None,
+        name: None,
+        enabled: None,
+        allow_private_network: None,
+        updated_at: 2,
+        detach_secrets: false,
     };
-    let here = "https://a.example/mcp";
+    let to = |text: &str, detach_secrets: bool| ServerChange {
+        url: Some(url(text)),
+        detach_secrets,
+        ..nothing.clone()
+    };
+    let nowhere = ServerChange { server_id: "unknown".to_owned(), ..nothing.clone() };
+    assert_eq!(store.change_server(nowhere).await, Err(WriteError::NotFound));
+    assert_eq!(store.change_server(to("https://b.example/", false)).await, Err(WriteError::HasSecrets));
+    assert_eq!(store.change_server(to("https://a.example/v2", false)).await, Ok(vec![]));
+    let off = ServerChange { enabled: Some(false), ..nothing.clone() };
+    assert_eq!(store.change_server(off).await, Ok(vec![]));
+    let named =
+        ServerChange { name: Some("N".to_owned()), allow_private_network: Some(true), ..nothing.clone() };
+    assert_eq!(store.change_server(named).await, Ok(vec![]));
+    let row = store.server(&before.workspace_id, &before.slug).await.unwrap().unwrap();
     assert_eq!(
-        store.change_server(to("https://b.example/", "https://c.example/", true)).await,
-        Err(WriteError::Changed)
+        (row.enabled, row.allow_private_network, row.name.as_str()),
+        (false, true, "N"),
+        "what is not named stays"
     );
-    assert_eq!(store.change_server(to("https://b.example/", here, false)).await, Err(WriteError::HasSecrets));
-    assert_eq!(store.change_server(to("https://a.example/v2", here, false)).await, Ok(vec![]));
-    let detached = store.change_server(to("https://b.example/", "https://a.example/v2", true)).await;
-    assert_eq!(detached, Ok(vec!["TWO".to_owned()]));
+    assert_eq!(row.url.as_str(), "https://a.example/v2");
+    assert_eq!(store.change_server(to("https://b.example/", true)).await, Ok(vec!["TWO".to_owned()]));
     assert_eq!(store.delete_secrets(&before.id).await, Ok(vec![]));
 }
 

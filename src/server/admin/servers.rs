@@ -94,20 +94,16 @@ pub(super) async fn update(
     let fields = "url, name, enabled, allow_private_network, detach_secrets";
     let request: UpdateServerRequest = parse(&body, fields)?;
     let workspace = workspace_of(&project, query.as_deref()).await?;
-    let _turn = project.turn.lock().await;
-    let before = find_server(&project, &workspace, &slug).await?;
-    let mut server = before.clone();
-    if let Some(url) = &request.url {
-        server.url = upstream_url(url)?;
-    }
-    if let Some(name) = &request.name {
-        server.name = display_name(name)?;
-    }
-    server.enabled = request.enabled.unwrap_or(server.enabled);
-    server.allow_private_network = request.allow_private_network.unwrap_or(server.allow_private_network);
-    server.updated_at = clock::now();
-    let detach_secrets = request.detach_secrets.unwrap_or(false);
-    let change = ServerChange { server, expected_url: before.url, detach_secrets };
+    let server = find_server(&project, &workspace, &slug).await?;
+    let change = ServerChange {
+        server_id: server.id,
+        url: request.url.as_deref().map(upstream_url).transpose()?,
+        name: request.name.as_deref().map(display_name).transpose()?,
+        enabled: request.enabled,
+        allow_private_network: request.allow_private_network,
+        updated_at: clock::now(),
+        detach_secrets: request.detach_secrets.unwrap_or(false),
+    };
     let detached = project.store.change_server(change).await?;
     let after = find_server(&project, &workspace, &slug).await?;
     let detached = (!detached.is_empty()).then_some(detached);

@@ -61,6 +61,9 @@ fn kind_v6(address: Ipv6Addr) -> Kind {
         Kind::Loopback
     } else if address.is_unspecified() || first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00 {
         Kind::Never
+    } else if first == 0x2001 && address.segments()[1] == 0 || address.segments()[..3] == [0x64, 0xff9b, 1] {
+        // Teredo and local NAT64: they hold an IPv4 address that cannot be judged here.
+        Kind::Never
     } else if address.segments() == [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] {
         // AWS's metadata service.
         Kind::Never
@@ -80,10 +83,10 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     };
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(join(high, low))
-        }
-        [0x2002, high, low, ..] => Some(join(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
 }
@@ -117,6 +120,9 @@ mod tests {
             ("::ffff:169.254.169.254", false, false, false),
             ("64:ff9b::a9fe:a9fe", false, false, false),
             ("fe80::1", false, false, false),
+            ("2001:0:a00:1::1", false, false, false),
+            ("64:ff9b:1::a00:1", false, false, false),
+            ("::ffff:0:7f00:1", false, true, true),
             ("fd00:ec2::254", false, false, false),
             ("100.100.100.200", false, false, false),
             ("0.0.0.0", false, false, false),

@@ -2,7 +2,6 @@
 //! `ping` are answered here, lists are merged, calls go to the server that the name begins
 //! with.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -98,7 +97,7 @@ impl Gateway {
             }
         };
         let calling = async {
-            let upstream = Upstream::open(self, caller.pool, server.clone(), passing_headers(headers))?;
+            let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
             upstream.request(session, call.message.into()).await
         };
         match calling.await {
@@ -152,8 +151,7 @@ impl Gateway {
         passing: HeaderMap,
     ) -> Result<Vec<String>, UpstreamProblem> {
         let slug = server.slug.clone();
-        let pool = Rc::clone(caller.pool);
-        let upstream = Upstream::open(self, &pool, server, passing)?;
+        let upstream = Upstream::open(self, caller, server, passing)?;
         let mut tools: Vec<String> = Vec::new();
         let mut cursors: Vec<String> = Vec::new();
         for page in 1..=MAX_PAGES {

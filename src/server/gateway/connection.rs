@@ -22,6 +22,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use url::Host;
 
 use super::address_policy::AddressPolicy;
+use super::peekable_socket::PeekableSocket;
 use super::problem::UpstreamProblem;
 use crate::domain::UpstreamUrl;
 use crate::server::tls;
@@ -33,10 +34,10 @@ const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Resting connections of one server on one core.
 const MAX_IDLE: usize = 32;
 
-/// A socket, plain or TLS.
-trait Socket: AsyncRead + AsyncWrite + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
-type Io = TokioIo<Box<dyn Socket>>;
+/// A stream on a socket, plain or TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+type Io = TokioIo<Box<dyn Stream>>;
 
 /// A connection with one request at a time.
 pub(super) struct Connection {
@@ -44,6 +45,8 @@ pub(super) struct Connection {
     driver: Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
     /// Whether the driver has come to its end; it must not be polled again.
     ended: bool,
+    /// The socket under it all, to see whether anything has arrived unasked.
+    socket: PeekableSocket,
     resting_since: Instant,
 }
 
@@ -63,11 +66,11 @@ impl Connection {
         allow_private: bool,
     ) -> Result<Self, UpstreamProblem> {
         let opening = async {
-            let socket = connect(url, policy, allow_private).await?;
-            let socket = secure(url, socket).await?;
+            let socket = PeekableSocket::new(connect(url, policy, allow_private).await?);
+            let stream = secure(url, socket.clone()).await?;
             let (sender, driver) =
-                http1::handshake(TokioIo::new(socket)).await.map_err(|_| UpstreamProblem::Unreachable)?;
-            Ok(Self { sender, driver: Box::pin(driver), ended: false, resting_since: Instant::now() })
+                http1::handshake(TokioIo::new(stream)).await.map_err(|_| UpstreamProblem::Unreachable)?;
+            Ok(Self { sender, driver: Box::pin(driver), ended: false, socket, resting_since: Instant::now() })
         };
         tokio::time::timeout(CONNECT_TIME, opening).await.unwrap_or(Err(UpstreamProblem::TimedOut))
     }
@@ -89,9 +92,10 @@ impl Connection {
         })
     }
 
-    /// Whether it can take another request: still open, nothing left over.
+    /// Whether it can take another request: still open, nothing left over. The socket is
+    /// asked itself: what arrived since the runtime last looked is not known to it yet.
     async fn is_usable(&mut self) -> bool {
-        if self.resting_since.elapsed() > IDLE_TIME {
+        if self.resting_since.elapsed() > IDLE_TIME || !self.socket.is_silent() {
             return false;
         }
         let ended = poll_fn(|context| Poll::Ready(drive(self, context))).await;
@@ -113,19 +117,23 @@ async fn connect(
         }
         None => return Err(UpstreamProblem::Unreachable),
     };
-    let permitted = found.iter().filter(|address| policy.permits(address.ip(), allow_private));
+    let permits = |address: &&SocketAddr| policy.permits(address.ip(), allow_private);
+    let permitted: Vec<&SocketAddr> = found.iter().filter(permits).collect();
+    // A first address that swallows packets must not use up the time of the others.
+    let share = CONNECT_TIME / u32::try_from(permitted.len().max(1)).unwrap_or(1);
     let mut problem =
         if found.is_empty() { UpstreamProblem::Unreachable } else { UpstreamProblem::AddressRefused };
     for address in permitted {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => {
                 let _ = socket.set_nodelay(true);
                 return Ok(socket);
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::debug!(%address, %error, "an upstream refused the connection");
                 problem = UpstreamProblem::Unreachable;
             }
+            Err(_) => problem = UpstreamProblem::TimedOut,
         }
     }
     if problem == UpstreamProblem::AddressRefused {
@@ -135,7 +143,7 @@ async fn connect(
     Err(problem)
 }
 
-async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<Box<dyn Socket>, UpstreamProblem> {
+async fn secure(url: &UpstreamUrl, socket: PeekableSocket) -> Result<Box<dyn Stream>, UpstreamProblem> {
     if url.url().scheme() != "https" {
         return Ok(Box::new(socket));
     }
@@ -151,11 +159,18 @@ async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<Box<dyn Socket>,
     }
 }
 
-/// By what a resting connection is found again: the server's id and its origin.
+/// By what a resting connection is found again. Tokens do not share connections, so an
+/// upstream that gets its answers out of step cannot give one member another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PoolKey {
+    /// Id of the server.
     pub(super) server_id: String,
+    /// Its origin.
     pub(super) origin: String,
+    /// Whether private addresses were allowed when the connection was made.
+    pub(super) allow_private: bool,
+    /// Id of the token.
+    pub(super) token_id: String,
 }
 
 /// The resting connections of one core.
@@ -197,4 +212,41 @@ pub(super) fn drive(connection: &mut Connection, context: &mut Context<'_>) -> b
 /// Whether a connection whose answer has been read whole can rest.
 pub(super) fn can_rest(connection: &mut Connection, context: &mut Context<'_>) -> bool {
     !drive(connection, context) && matches!(connection.sender.poll_ready(context), Poll::Ready(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_arrived_unasked_are_seen_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = UpstreamUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let policy = AddressPolicy { loopback_always: true };
+        let mut connection = Connection::open(&url, policy, false).await.unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        assert!(connection.is_usable().await);
+        // Nothing is awaited from here on, so the runtime has no chance to notice.
+        peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        while connection.socket.is_silent() {
+            std::hint::spin_loop();
+        }
+        assert!(!connection.is_usable().await);
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_not_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = UpstreamUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let policy = AddressPolicy { loopback_always: true };
+        let mut connection = Connection::open(&url, policy, false).await.unwrap();
+        drop(listener.accept().unwrap());
+        while connection.socket.is_silent() {
+            std::hint::spin_loop();
+        }
+        assert!(!connection.is_usable().await);
+    }
 }

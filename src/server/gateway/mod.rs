@@ -8,6 +8,7 @@ mod answer;
 mod connection;
 mod inject;
 mod message;
+mod peekable_socket;
 mod post;
 mod problem;
 mod sessions;

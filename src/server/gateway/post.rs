@@ -15,6 +15,8 @@ use crate::server::router::json_answer;
 
 /// Longest message, in bytes.
 const BODY_LIMIT: usize = 16 << 20;
+/// Longest `initialize`, in bytes: a session keeps it.
+const INITIALIZE_LIMIT: usize = 64 << 10;
 
 impl Gateway {
     /// Answers a POST.
@@ -53,6 +55,9 @@ impl Gateway {
         body: Bytes,
     ) -> Response<AnswerBody> {
         if envelope.method() == "initialize" && envelope.kind() == Kind::Request {
+            if body.len() > INITIALIZE_LIMIT {
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "initialize is over 64 KiB");
+            }
             return match &caller.route {
                 Route::Workspace => self.aggregate_initialize(caller, envelope),
                 Route::Server(server) => {

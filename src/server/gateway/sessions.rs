@@ -44,6 +44,8 @@ pub(super) struct UpstreamSession {
     pub(super) fingerprint: [u8; 32],
     /// The origin it was opened at.
     pub(super) origin: Origin,
+    /// Whether the upstream has got `notifications/initialized`.
+    pub(super) announced: bool,
 }
 
 /// Where the session with one upstream is kept; locked while it is being opened.

@@ -1,8 +1,6 @@
 //! The route of one server: messages pass through as they are. Session ids are ours to
 //! the client and the upstream's to the upstream.
 
-use std::rc::Rc;
-
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -10,7 +8,7 @@ use hyper::{Response, StatusCode};
 use super::answer::{self, Answer};
 use super::message::{Envelope, Kind};
 use super::problem::{UpstreamProblem, upstream_error};
-use super::sessions::{Scope, Session};
+use super::sessions::{Scope, Session, UpstreamSession};
 use super::upstream::{SESSION_HEADER, Upstream, passing_headers};
 use super::upstream_body::UpstreamBody;
 use super::{Caller, Gateway, method_not_allowed};
@@ -29,7 +27,7 @@ impl Gateway {
         body: Bytes,
     ) -> Response<AnswerBody> {
         let initialized = async {
-            let upstream = Upstream::open(self, caller.pool, server.clone(), passing_headers(headers))?;
+            let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
             upstream.initialize(body.clone()).await
         };
         let (whole, opened) = match initialized.await {
@@ -45,7 +43,8 @@ impl Gateway {
         let Ok(session) = self.sessions.open(&caller.member, scope, body) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
-        *session.slot(&server.id).lock().await = Some(opened);
+        // The client itself sends notifications/initialized next.
+        *session.slot(&server.id).lock().await = Some(UpstreamSession { announced: true, ..opened });
         if let Ok(id) = HeaderValue::from_str(&session.id) {
             response.headers_mut().insert(SESSION_HEADER, id);
         }
@@ -62,7 +61,7 @@ impl Gateway {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Response<AnswerBody> {
-        let upstream = match Upstream::open(self, caller.pool, server.clone(), passing_headers(headers)) {
+        let upstream = match Upstream::open(self, caller, server.clone(), passing_headers(headers)) {
             Ok(upstream) => upstream,
             Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
         };
@@ -87,7 +86,7 @@ impl Gateway {
         headers: &HeaderMap,
     ) -> Response<AnswerBody> {
         let listening = async {
-            let upstream = Upstream::open(self, caller.pool, server.clone(), passing_headers(headers))?;
+            let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
             upstream.listen(session).await
         };
         match listening.await {
@@ -102,8 +101,7 @@ impl Gateway {
         for (server_id, slot) in session.slots() {
             let Some(server) = servers.iter().find(|server| server.id == server_id) else { continue };
             let Some(opened) = slot.lock().await.take() else { continue };
-            let pool = Rc::clone(caller.pool);
-            if let Ok(upstream) = Upstream::open(self, &pool, server.clone(), HeaderMap::new()) {
+            if let Ok(upstream) = Upstream::open(self, caller, server.clone(), HeaderMap::new()) {
                 upstream.end(&opened).await;
             }
         }

@@ -13,13 +13,13 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response};
 
-use super::Gateway;
 use super::answer::{self, Answer};
-use super::connection::{Connection, PoolKey, SendProblem, UpstreamPool};
+use super::connection::{Connection, PoolKey, SendProblem};
 use super::inject::Injected;
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::UpstreamBody;
+use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
 /// Header of a session's id.
@@ -40,7 +40,7 @@ const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initiali
 /// A server, opened for one request of one session.
 pub(super) struct Upstream<'a> {
     gateway: &'a Gateway,
-    pool: &'a Rc<UpstreamPool>,
+    caller: &'a Caller<'a>,
     /// Its row.
     pub(super) server: ServerRow,
     injected: Injected,
@@ -51,12 +51,12 @@ impl<'a> Upstream<'a> {
     /// Opens the server's secrets. `passing` are the client headers that may go upstream.
     pub(super) fn open(
         gateway: &'a Gateway,
-        pool: &'a Rc<UpstreamPool>,
+        caller: &'a Caller<'a>,
         server: ServerRow,
         passing: HeaderMap,
     ) -> Result<Self, UpstreamProblem> {
         let injected = Injected::open(&gateway.project, &server)?;
-        Ok(Self { gateway, pool, server, injected, passing })
+        Ok(Self { gateway, caller, server, injected, passing })
     }
 
     /// Sends a request in the client's session and answers with its beginning. A session
@@ -104,6 +104,7 @@ impl<'a> Upstream<'a> {
             protocol,
             fingerprint: self.injected.fingerprint,
             origin: self.server.origin().clone(),
+            announced: false,
         });
         Ok((whole, session))
     }
@@ -126,18 +127,29 @@ impl<'a> Upstream<'a> {
     async fn session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
         let slot = session.slot(&self.server.id);
         let mut kept = slot.lock().await;
-        if let Some(opened) = kept.as_ref().filter(|opened| opened.fingerprint == self.injected.fingerprint) {
-            return Ok(opened.clone());
-        }
-        if let Some(old) = kept.take() {
-            self.end(&old).await;
-        }
-        let (_, opened) = self.initialize(session.initialize.clone()).await?;
-        let opened = opened.ok_or(UpstreamProblem::NotInitialized)?;
+        // The client may go away at any await: what is in the slot must be true at each.
+        let fits = |opened: &&UpstreamSession| opened.fingerprint == self.injected.fingerprint;
+        let mut opened = match (kept.as_ref().filter(fits), kept.as_ref()) {
+            (Some(opened), _) if opened.announced => return Ok(opened.clone()),
+            (Some(opened), _) => opened.clone(),
+            (None, Some(old)) => {
+                self.end(old).await;
+                *kept = None;
+                self.open_session(session).await?
+            }
+            (None, None) => self.open_session(session).await?,
+        };
+        *kept = Some(opened.clone());
         let response = self.post(Some(&opened), Bytes::from_static(INITIALIZED), SHORT_TIME).await?;
         answer::drain(response).await;
+        opened.announced = true;
         *kept = Some(opened.clone());
         Ok(opened)
+    }
+
+    async fn open_session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
+        let (_, opened) = self.initialize(session.initialize.clone()).await?;
+        opened.ok_or(UpstreamProblem::NotInitialized)
     }
 
     async fn forget(&self, session: &Session, lost: &UpstreamSession) {
@@ -193,9 +205,14 @@ impl<'a> Upstream<'a> {
         limit: Duration,
     ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
         self.injected.insert_into(request.headers_mut());
-        let key = PoolKey { server_id: self.server.id.clone(), origin: self.server.origin().to_string() };
+        let key = PoolKey {
+            server_id: self.server.id.clone(),
+            origin: self.server.origin().to_string(),
+            allow_private: self.server.allow_private_network,
+            token_id: self.caller.member.token_id.clone(),
+        };
         let exchange = async {
-            if let Some(mut connection) = self.pool.take(&key).await {
+            if let Some(mut connection) = self.caller.pool.take(&key).await {
                 match connection.send(request).await {
                     Ok(response) => return Ok((connection, response)),
                     Err(SendProblem::NotSent(unsent)) => request = *unsent,
@@ -211,7 +228,7 @@ impl<'a> Upstream<'a> {
         };
         let (connection, response) =
             tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
-        let pool = Rc::clone(self.pool);
+        let pool = Rc::clone(self.caller.pool);
         Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key)))
     }
 }

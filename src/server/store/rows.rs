@@ -159,13 +159,22 @@ pub struct RuleChange {
     pub secret: SecretRow,
 }
 
-/// A change of a server.
+/// A change of a server. Fields that are not named stay as they are in the store, so two
+/// changes at the same time are both done.
 #[derive(Debug, Clone)]
 pub struct ServerChange {
-    /// The server as it is to be; its secrets are not looked at.
-    pub server: ServerRow,
-    /// The URL when it was read; if it changed, the write fails.
-    pub expected_url: UpstreamUrl,
+    /// Id of the server.
+    pub server_id: String,
+    /// New endpoint; `None` leaves it, here and below.
+    pub url: Option<UpstreamUrl>,
+    /// New display name.
+    pub name: Option<String>,
+    /// Whether the gateway serves it.
+    pub enabled: Option<bool>,
+    /// Whether private addresses are allowed.
+    pub allow_private_network: Option<bool>,
+    /// When.
+    pub updated_at: Millis,
     /// Whether the secrets are deleted if the origin changes; otherwise their presence refuses it.
     pub detach_secrets: bool,
 }

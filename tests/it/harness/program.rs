@@ -116,6 +116,9 @@ impl Aerostack {
     /// Starts it as a server and reads its `export NAME=VALUE` lines until the one named
     /// `last`. Its log is collected.
     pub fn start(mut self, last: &str) -> Running {
+        // A killed server leaves its temporary folder: in one of ours it goes with the test.
+        let temporary = tempfile::tempdir().unwrap();
+        self.command.env("TMPDIR", temporary.path());
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
@@ -139,7 +142,7 @@ impl Aerostack {
                 variables.insert(name.to_owned(), value.to_owned());
             }
         }
-        Running { child: Some(child), variables, printed, log: Some(log) }
+        Running { child: Some(child), variables, printed, log: Some(log), temporary }
     }
 }
 
@@ -154,6 +157,8 @@ pub struct Running {
     /// Standard output up to the last variable, as it was printed.
     pub printed: String,
     log: Option<thread::JoinHandle<String>>,
+    /// What it takes for the system's temporary folder.
+    pub temporary: tempfile::TempDir,
 }
 
 impl Running {
@@ -181,9 +186,14 @@ impl Running {
     }
 
     /// SIGTERM; waits, and answers exit code and log.
-    pub fn terminate(mut self) -> (i32, String) {
+    pub fn terminate(self) -> (i32, String) {
+        self.end_by(rustix::process::Signal::TERM)
+    }
+
+    /// A signal; waits, and answers exit code and log.
+    pub fn end_by(mut self, signal: rustix::process::Signal) -> (i32, String) {
         let mut child = self.child.take().unwrap();
-        rustix::process::kill_process(pid_of(&child), rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid_of(&child), signal).unwrap();
         let status = child.wait().unwrap();
         (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
     }

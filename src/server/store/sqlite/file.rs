@@ -27,6 +27,9 @@ pub enum OpenError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Another program's.
+    #[error("{0} is a database of another program; give the path of an aerostack database or of a new file")]
+    NotOurs(PathBuf),
     /// `admit` refused.
     #[error("the key does not belong to this database")]
     Refused,
@@ -52,9 +55,7 @@ pub(super) struct FileLock(#[expect(dead_code, reason = "held, not read: closing
 
 /// Takes `<path>.lock` for this process.
 pub(super) fn lock(path: &Path) -> Result<FileLock, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    let lock_path = with_suffix(path, ".lock");
     let failed = |error| OpenError::Io(lock_path.clone(), error);
     let file = OpenOptions::new()
         .create(true)
@@ -87,16 +88,44 @@ pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Reads the key checks of an existing project without writing a byte (not even the
-/// checkpoint that closing would do) and lets `admit` decide.
+/// Reads the key checks of an existing project without writing a byte and lets `admit`
+/// decide. A database of another program is refused.
 pub(super) fn inspect(path: &Path, admit: &dyn Fn(&[KeyCheck]) -> bool) -> Result<(), OpenError> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | no_mutex())?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let connection = open_for_looking(path)?;
     connection.pragma_update(None, "query_only", true)?;
+    let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let tables = count("SELECT count(*) FROM sqlite_schema")?;
+    if tables > 0 && count("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'")? == 0 {
+        return Err(OpenError::NotOurs(path.to_owned()));
+    }
     match start::key_checks(&connection)? {
         Some(checks) if !admit(&checks) => Err(OpenError::Refused),
         _ => Ok(()),
     }
+}
+
+/// After a clean end there is one file, and looking at it must not make a WAL beside it.
+/// After a crash the WAL has to be read, and is left as it is: closing does not fold it.
+fn open_for_looking(path: &Path) -> Result<Connection, OpenError> {
+    let has_wal = std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    if !has_wal && let Some(uri) = immutable_uri(path) {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | no_mutex();
+        return Ok(Connection::open_with_flags(uri, flags)?);
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | no_mutex())?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
+fn immutable_uri(path: &Path) -> Option<String> {
+    let url = url::Url::from_file_path(std::fs::canonicalize(path).ok()?).ok()?;
+    Some(format!("{url}?immutable=1"))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Opens the one connection that writes.

@@ -1,7 +1,7 @@
 //! Statements on MCP servers. A server and its secrets come in one read, so a call never
 //! sees half of a change.
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::secrets;
 use crate::domain::{ServerSlug, UpstreamUrl};
@@ -95,31 +95,35 @@ pub(super) fn add(transaction: &Transaction<'_>, server: &ServerRow) -> Result<(
     if added == 0 { Err(WriteError::Exists) } else { Ok(()) }
 }
 
-/// Compares the URL again inside the transaction; when the origin changes, the secrets
+/// Looks at the stored URL inside the transaction: when the origin changes, the secrets
 /// go, or their presence refuses the change.
 pub(super) fn change(
     transaction: &Transaction<'_>,
     change: &ServerChange,
 ) -> Result<Vec<String>, WriteError> {
-    let server = &change.server;
-    require_url(transaction, &server.id, &server.workspace_id, &change.expected_url)?;
+    let id = &change.server_id;
+    let mut statement = transaction.prepare_cached("SELECT url FROM mcp_servers WHERE id = ?1")?;
+    let stored: String =
+        statement.query_row([id], |row| row.get(0)).optional()?.ok_or(WriteError::NotFound)?;
     let mut detached = Vec::new();
-    if server.url.origin() != change.expected_url.origin() {
-        if !change.detach_secrets && secrets::count(transaction, &server.id)? > 0 {
+    if let Some(url) = &change.url
+        && UpstreamUrl::parse(&stored).ok().as_ref().map(UpstreamUrl::origin) != Some(url.origin())
+    {
+        if !change.detach_secrets && secrets::count(transaction, id)? > 0 {
             return Err(WriteError::HasSecrets);
         }
-        detached = secrets::delete_all(transaction, &server.id)?;
+        detached = secrets::delete_all(transaction, id)?;
     }
     transaction.execute(
-        "UPDATE mcp_servers SET name = ?2, url = ?3, enabled = ?4, allow_private_network = ?5, updated_at = ?6
-            WHERE id = ?1",
+        "UPDATE mcp_servers SET name = coalesce(?2, name), url = coalesce(?3, url), enabled = coalesce(?4, enabled),
+            allow_private_network = coalesce(?5, allow_private_network), updated_at = ?6 WHERE id = ?1",
         params![
-            server.id,
-            server.name,
-            server.url.as_str(),
-            server.enabled,
-            server.allow_private_network,
-            server.updated_at
+            id,
+            change.name,
+            change.url.as_ref().map(UpstreamUrl::as_str),
+            change.enabled,
+            change.allow_private_network,
+            change.updated_at
         ],
     )?;
     Ok(detached)

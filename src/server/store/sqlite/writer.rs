@@ -2,6 +2,7 @@
 //! immediate transaction. The answer is sent after the commit, which is on disk by then
 //! (`synchronous=FULL`).
 
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc;
 use std::thread;
 
@@ -24,7 +25,11 @@ impl Writer {
         let (jobs, queue) = mpsc::channel::<Job>();
         let run = move || {
             for job in queue {
-                job(&mut connection);
+                // A job that panics has been rolled back, and its caller gets an error.
+                let done = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                if done.is_err() {
+                    tracing::error!("a write panicked; nothing of it was stored");
+                }
             }
             // Nothing stays in the WAL after a clean end: the one file can be copied alone.
             let fold = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));

@@ -1,0 +1,83 @@
+//! Connections to upstreams are used again, but never one that has anything left over
+//! (T18): no session gets the answer to another one's request.
+
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::upstream::read_request;
+use crate::harness::{Companion, Upstream, mcp_answer};
+
+/// An upstream that sends each answer a second time, a moment later.
+fn stammering() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            socket.set_nodelay(true).unwrap();
+            thread::spawn(move || {
+                let mut writer = socket.try_clone().unwrap();
+                let mut reader = BufReader::new(socket);
+                while let Some(request) = read_request(&mut reader) {
+                    let answer = mcp_answer(&request);
+                    if writer.write_all(&answer).is_err() {
+                        return;
+                    }
+                    let until = Instant::now() + Duration::from_micros(300);
+                    while Instant::now() < until {
+                        std::hint::spin_loop();
+                    }
+                    let _ = writer.write_all(&answer);
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn members_never_get_each_other_s_answers() {
+    let companion = Companion::start();
+    companion.add_server("a", &format!("http://{}/mcp", stammering()));
+    thread::scope(|scope| {
+        for member in 0..6 {
+            let companion = &companion;
+            scope.spawn(move || {
+                let session = companion.session(&companion.token("default"), None);
+                for round in 0..60 {
+                    let params =
+                        json!({"name": "a__echo", "arguments": {"text": format!("{member}-{round}")}});
+                    let answer = session.rpc("tools/call", &params).to_string();
+                    // A broken call is allowed for such an upstream; another member's text is not.
+                    let is_result = answer.contains(r#""result""#);
+                    assert!(
+                        !is_result || answer.contains(&format!("{member}-")),
+                        "member {member}: {answer}"
+                    );
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_connection_is_used_again_by_its_token_only() {
+    let (companion, upstream) = (Companion::start(), Upstream::mcp());
+    companion.add_server("a", &upstream.url());
+    let count_after = |token: &str| {
+        let session = companion.session(token, None);
+        for _ in 0..10 {
+            assert!(session.call("a__echo")["result"].is_object());
+        }
+        upstream.connections()
+    };
+    // Each connection of the client may land on another core, and each core has its own pool.
+    let cores = thread::available_parallelism().unwrap().get();
+    let first = count_after(&companion.token("default"));
+    assert!((1..=cores).contains(&first), "{first} connections for 12 requests");
+    let second = count_after(&companion.token("default"));
+    assert!((first + 1..=2 * cores).contains(&second), "{second} connections for two tokens");
+}
