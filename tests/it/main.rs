@@ -19,6 +19,7 @@ mod exit_codes;
 mod foreign_files;
 mod hardening;
 mod harness;
+mod https_upstream;
 mod layers;
 mod legacy_transport;
 mod lookalike_headers;
