@@ -7,8 +7,6 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-use super::gateway::UpstreamBody;
-
 /// How much of a body over the limit is read and thrown away, so that its sender gets to
 /// read the refusal instead of a reset connection. Bytes.
 const DISCARD_LIMIT: usize = 32 << 20;
@@ -69,8 +67,8 @@ where
 pub(super) enum AnswerBody {
     /// Made here, whole.
     Whole(Full<Bytes>),
-    /// Streams from an upstream.
-    Upstream(Box<UpstreamBody>),
+    /// Comes from elsewhere, piece by piece.
+    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = hyper::Error>>>),
 }
 
 impl AnswerBody {
@@ -95,21 +93,21 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
-            Self::Upstream(body) => Pin::new(body.as_mut()).poll_frame(context),
+            Self::Streamed(body) => body.as_mut().poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_end_stream(),
-            Self::Upstream(body) => body.is_end_stream(),
+            Self::Streamed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Upstream(body) => body.size_hint(),
+            Self::Streamed(body) => body.size_hint(),
         }
     }
 }

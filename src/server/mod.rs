@@ -14,6 +14,7 @@ mod listener;
 pub mod logging;
 pub mod provisioning;
 pub mod randomness;
+mod response;
 mod router;
 pub mod settings;
 pub mod startup;

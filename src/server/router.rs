@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use axum::Router;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tower_service::Service;
@@ -20,6 +20,7 @@ use super::error::ApiError;
 use super::gateway::address_policy::AddressPolicy;
 use super::gateway::{Gateway, UpstreamPool};
 use super::host_check::{self, HostCheck};
+use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use crate::api::error::ErrorCode;
 use crate::api::routes;
@@ -66,10 +67,6 @@ impl Core {
         Self { shared, pool: Rc::new(UpstreamPool::default()) }
     }
 }
-
-/// The id by which a request is found in the log.
-#[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) String);
 
 /// Answers one request. `head` is what the look at its raw head gave.
 pub(super) async fn answer(
@@ -180,22 +177,4 @@ fn refuse_other_content(request: &Request<Incoming>) -> Result<(), ApiError> {
     }
     Err(ApiError::invalid_request("the body is not declared as JSON")
         .with_hint("send Content-Type: application/json"))
-}
-
-/// The error document as an answer.
-pub(super) fn error_answer(error: &ApiError, request_id: &RequestId) -> Response<AnswerBody> {
-    let document = serde_json::to_vec(&error.document(&request_id.0)).unwrap_or_default();
-    let mut response = json_answer(error.status(), document);
-    if error.status() == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
-/// A JSON answer.
-pub(super) fn json_answer(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::of(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

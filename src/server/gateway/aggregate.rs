@@ -9,15 +9,15 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer, LIST_LIMIT};
+use super::answer::{self, Answer, LIST_LIMIT, SESSION_HEADER};
 use super::message::{Envelope, Kind, prefixed_page, split_call};
 use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::sessions::{Scope, Session};
 use super::single::{accepted, pass_on};
-use super::upstream::{SESSION_HEADER, Upstream, passing_headers};
+use super::upstream::{Upstream, passing_headers};
 use super::{Caller, Gateway, LEGACY_VERSIONS};
 use crate::server::body::AnswerBody;
-use crate::server::router::json_answer;
+use crate::server::response::json_answer;
 use crate::server::store::ServerRow;
 
 /// How long one server may take for its part of a list.
@@ -92,8 +92,8 @@ impl Gateway {
             Ok(Some(server)) => server,
             Ok(None) => return unknown(),
             Err(error) => {
-                let request_id = crate::server::router::RequestId(caller.request_id.to_owned());
-                return crate::server::router::error_answer(&error, &request_id);
+                let request_id = crate::server::response::RequestId(caller.request_id.to_owned());
+                return crate::server::response::error_answer(&error, &request_id);
             }
         };
         let calling = async {
@@ -121,8 +121,8 @@ impl Gateway {
         let servers = match self.project.store.servers(&caller.member.workspace_id).await {
             Ok(servers) => servers,
             Err(error) => {
-                let request_id = crate::server::router::RequestId(caller.request_id.to_owned());
-                return crate::server::router::error_answer(&error.into(), &request_id);
+                let request_id = crate::server::response::RequestId(caller.request_id.to_owned());
+                return crate::server::response::error_answer(&error.into(), &request_id);
             }
         };
         let passing = passing_headers(headers);

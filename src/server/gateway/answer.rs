@@ -1,6 +1,8 @@
 //! What an upstream answered: whether it can be passed on as it is, has to be read by the
 //! gateway, or is a problem. Bodies that are passed on are not parsed.
 
+use std::time::Duration;
+
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -9,9 +11,12 @@ use hyper::{Response, StatusCode};
 use super::message::Envelope;
 use super::problem::UpstreamProblem;
 use super::sse::EventReader;
-use super::upstream::{SESSION_HEADER, read_at_most};
 use super::upstream_body::UpstreamBody;
 
+/// Header of a session's id.
+pub(super) const SESSION_HEADER: &str = "mcp-session-id";
+/// How long a small body may take.
+const READ_TIME: Duration = Duration::from_secs(5);
 /// Longest refusal that is read and passed on, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// Longest answer to `initialize`, in bytes.
@@ -176,4 +181,10 @@ pub(super) async fn read_answer(
 
 fn is_answer(data: &[u8]) -> bool {
     Envelope::parse(data).is_ok_and(|envelope| envelope.kind() == super::message::Kind::Response)
+}
+
+/// Reads a body to its end and keeps at most `limit` bytes; `None` if it is longer or breaks.
+async fn read_at_most(body: UpstreamBody, limit: usize) -> Option<Bytes> {
+    let collected = http_body_util::Limited::new(body, limit).collect();
+    tokio::time::timeout(READ_TIME, collected).await.ok()?.ok().map(http_body_util::Collected::to_bytes)
 }

@@ -25,15 +25,14 @@ use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 pub use connection::UpstreamPool;
-pub use upstream_body::UpstreamBody;
 
 use self::address_policy::AddressPolicy;
+use self::answer::SESSION_HEADER;
 use self::sessions::{Scope, Session, Sessions};
-use self::upstream::SESSION_HEADER;
 use super::auth::Member;
 use super::body::AnswerBody;
 use super::error::ApiError;
-use super::router::{RequestId, error_answer, json_answer};
+use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use super::store::ServerRow;
 use crate::api::routes;

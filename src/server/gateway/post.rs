@@ -11,7 +11,7 @@ use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
 use super::upstream::VERSION_HEADER;
 use super::{Caller, Gateway, LEGACY_VERSIONS, Route, session_error};
 use crate::server::body::{AnswerBody, BodyProblem, read_limited};
-use crate::server::router::json_answer;
+use crate::server::response::json_answer;
 
 /// Longest message, in bytes.
 const BODY_LIMIT: usize = 16 << 20;

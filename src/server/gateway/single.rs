@@ -5,15 +5,16 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::answer::SESSION_HEADER;
 use super::answer::{self, Answer};
 use super::message::{Envelope, Kind};
 use super::problem::{UpstreamProblem, upstream_error};
 use super::sessions::{Scope, Session, UpstreamSession};
-use super::upstream::{SESSION_HEADER, Upstream, passing_headers};
+use super::upstream::{Upstream, passing_headers};
 use super::upstream_body::UpstreamBody;
 use super::{Caller, Gateway, method_not_allowed};
 use crate::server::body::AnswerBody;
-use crate::server::router::json_answer;
+use crate::server::response::json_answer;
 use crate::server::store::ServerRow;
 
 impl Gateway {
@@ -137,7 +138,7 @@ pub(super) fn pass_on(answer: Answer) -> Response<AnswerBody> {
 
 fn stream(upstream: Response<UpstreamBody>) -> Response<AnswerBody> {
     let (parts, body) = upstream.into_parts();
-    let mut response = Response::new(AnswerBody::Upstream(Box::new(body)));
+    let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
     for name in [CONTENT_TYPE, CONTENT_ENCODING] {
         if let Some(value) = parts.headers.get(&name) {
             response.headers_mut().insert(name, value.clone());

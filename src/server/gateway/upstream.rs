@@ -6,14 +6,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 use hyper::{Method, Request, Response};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, SESSION_HEADER};
 use super::connection::{Connection, PoolKey, SendProblem};
 use super::inject::Injected;
 use super::problem::UpstreamProblem;
@@ -22,8 +22,6 @@ use super::upstream_body::UpstreamBody;
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
-/// Header of a session's id.
-pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 /// Header of the protocol version.
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
 /// How long an upstream may take until it begins to answer a call.
@@ -244,10 +242,4 @@ pub(super) fn passing_headers(headers: &HeaderMap) -> HeaderMap {
         .filter(|(name, _)| passes(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
-}
-
-/// Reads a body to its end and keeps at most `limit` bytes; `None` if it is longer or breaks.
-pub(super) async fn read_at_most(body: UpstreamBody, limit: usize) -> Option<Bytes> {
-    let collected = http_body_util::Limited::new(body, limit).collect();
-    tokio::time::timeout(SHORT_TIME, collected).await.ok()?.ok().map(http_body_util::Collected::to_bytes)
 }

@@ -11,7 +11,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use super::connection::{Connection, PoolKey, UpstreamPool, can_rest, drive};
 
 /// An upstream's answer. Dropping it before its end closes the upstream's connection.
-pub struct UpstreamBody {
+pub(super) struct UpstreamBody {
     incoming: Incoming,
     connection: Option<Connection>,
     pool: Rc<UpstreamPool>,

@@ -3,8 +3,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::servers;
-use crate::domain::{Injection, SealedValue, SecretName};
+use crate::domain::{Injection, SealedValue, SecretName, UpstreamUrl};
 use crate::server::store::{PutSecret, RuleChange, SecretRow, WriteError};
 
 /// Reads a secret from the columns id, name, rule type, header, prefix, version, created,
@@ -61,8 +60,22 @@ fn require_free_header(
     if others == 0 { Ok(()) } else { Err(WriteError::HeaderTaken) }
 }
 
+/// Fails unless the server is there and still has the URL that the caller read.
+fn require_url(
+    transaction: &Transaction<'_>,
+    server_id: &str,
+    workspace_id: &str,
+    expected: &UpstreamUrl,
+) -> Result<(), WriteError> {
+    let mut statement =
+        transaction.prepare_cached("SELECT url FROM mcp_servers WHERE id = ?1 AND workspace_id = ?2")?;
+    let mut rows = statement.query([server_id, workspace_id])?;
+    let url: String = rows.next()?.ok_or(WriteError::NotFound)?.get(0)?;
+    if url == expected.as_str() { Ok(()) } else { Err(WriteError::Changed) }
+}
+
 pub(super) fn put(transaction: &Transaction<'_>, put: &PutSecret) -> Result<(), WriteError> {
-    servers::require_url(transaction, &put.server_id, &put.workspace_id, &put.expected_url)?;
+    require_url(transaction, &put.server_id, &put.workspace_id, &put.expected_url)?;
     let secret = &put.secret;
     if current_mac(transaction, &put.server_id, &secret.name)? != put.expected_mac {
         return Err(WriteError::Changed);

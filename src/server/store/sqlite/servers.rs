@@ -129,20 +129,6 @@ pub(super) fn change(
     Ok(detached)
 }
 
-/// Fails unless the server is there and still has the URL that the caller read.
-pub(super) fn require_url(
-    transaction: &Transaction<'_>,
-    server_id: &str,
-    workspace_id: &str,
-    expected: &UpstreamUrl,
-) -> Result<(), WriteError> {
-    let mut statement =
-        transaction.prepare_cached("SELECT url FROM mcp_servers WHERE id = ?1 AND workspace_id = ?2")?;
-    let mut rows = statement.query([server_id, workspace_id])?;
-    let url: String = rows.next()?.ok_or(WriteError::NotFound)?.get(0)?;
-    if url == expected.as_str() { Ok(()) } else { Err(WriteError::Changed) }
-}
-
 pub(super) fn delete(transaction: &Transaction<'_>, server_id: &str) -> Result<(), WriteError> {
     let deleted = transaction.execute("DELETE FROM mcp_servers WHERE id = ?1", [server_id])?;
     if deleted == 0 { Err(WriteError::NotFound) } else { Ok(()) }
