@@ -6,12 +6,12 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
     let score = |candidate: &str| {
         let candidate = candidate.to_ascii_lowercase();
         let begins = !wanted.is_empty() && (candidate.starts_with(&wanted) || wanted.starts_with(&candidate));
-        strsim::jaro_winkler(&wanted, &candidate).max(if begins { 0.9 } else { 0.0 })
+        strsim::normalized_damerau_levenshtein(&wanted, &candidate).max(if begins { 0.9 } else { 0.0 })
     };
     candidates
         .into_iter()
         .map(|candidate| (score(candidate), candidate))
-        .filter(|(score, _)| *score >= 0.8)
+        .filter(|(score, _)| *score >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
@@ -32,6 +32,8 @@ mod tests {
         assert_eq!(nearest("githb-mcp", known), Some("github-mcp"));
         assert_eq!(nearest("github", known), Some("github-mcp"));
         assert_eq!(nearest("GITHUB-MCP", known), Some("github-mcp"));
+        assert_eq!(nearest("postgres-mcp", known), None);
+        assert_eq!(nearest("slakc-mcp", known), Some("slack-mcp"));
         assert_eq!(nearest("zzz", known), None);
         assert_eq!(nearest("", known), None);
     }
