@@ -136,6 +136,10 @@ pub struct SecretSummary {
     pub updated_at: String,
     /// Counts the `set`s, from 1.
     pub version: u64,
+    /// Whether the row cannot be read: its server is not called until the secret is
+    /// deleted and set again. The other fields but the name then say nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub damaged: bool,
 }
 
 /// GET `.../secrets`.

@@ -51,6 +51,9 @@ pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Rule> {
 
 fn sqlite_path(text: &str) -> Result<PathBuf, Rule> {
     match text.split_once(':') {
+        Some(("sqlite", path)) if path.starts_with("//") => {
+            Err(Rule("give sqlite:PATH without '//': sqlite:data.db or sqlite:/var/lib/data.db"))
+        }
         Some(("sqlite", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
         Some(("postgres" | "postgresql", _)) => {
             Err(Rule("this version stores in SQLite only; give sqlite:PATH"))

@@ -32,6 +32,7 @@ pub async fn add_demo(project: &Project, url: &str) -> Result<WorkspaceToken, St
         updated_at: now,
         secrets: Vec::new(),
         has_damaged_secret: false,
+        damaged_secrets: Vec::new(),
     };
     project.store.add_server(server).await?;
     let (token, _) =

@@ -93,7 +93,7 @@ pub(super) async fn answer(
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let (status, took) = (response.status().as_u16(), started.elapsed());
     // The path is not logged: people paste credentials into URLs.
-    tracing::info!(request_id = %request_id.0, method, kind, status, ms = took.as_secs_f64() * 1e3, "request");
+    tracing::info!(request_id = %request_id.0, method, kind, status, us = took.as_micros(), "request");
     response
 }
 

@@ -30,6 +30,7 @@ fn server(workspace: &str, slug: &str) -> ServerRow {
         updated_at: 1,
         secrets: Vec::new(),
         has_damaged_secret: false,
+        damaged_secrets: Vec::new(),
     }
 }
 

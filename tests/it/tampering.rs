@@ -237,3 +237,19 @@ fn a_broken_file_is_refused() {
         .unwrap();
     assert!(scene.companion.open(KEY, true, None).is_err());
 }
+
+#[test]
+fn a_damaged_row_is_shown_and_can_be_deleted() {
+    let mut scene = Scene::new();
+    scene.change(&format!("UPDATE mcp_workspace_secrets SET sealed = x'00' WHERE id = {ONE}"));
+    scene.assert_closed("one-mcp", "damaged");
+    let run = |arguments: &[&str]| aerostack(arguments).against(&scene.companion).run();
+    let list = run(&["secrets", "list", "one-mcp"]).expect(0);
+    assert!(list.out.contains("ONE           damaged: delete and set again    -"), "{}", list.out);
+    let set = run(&["secrets", "set", "one-mcp", "ONE", "new"]).expect(6);
+    assert!(set.err.contains("does not verify") && set.err.contains("delete the secret"), "{}", set.err);
+    run(&["secrets", "inject", "one-mcp", "ONE", "--bearer"]).expect(6);
+    run(&["secrets", "delete", "one-mcp", "ONE", "--yes"]).expect(0);
+    run(&["secrets", "set", "one-mcp", "ONE", "new"]).expect(0);
+    assert!(scene.call("one-mcp__echo")["result"].is_object());
+}

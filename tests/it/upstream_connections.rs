@@ -81,3 +81,23 @@ fn a_connection_is_used_again_by_its_token_only() {
     let second = count_after(&companion.token("default"));
     assert!((first + 1..=2 * cores).contains(&second), "{second} connections for two tokens");
 }
+
+#[test]
+fn bodies_that_never_end_hold_up_neither_a_hello_nor_a_goodbye() {
+    let endless = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let upstream = Upstream::start(move |request| match request.method().as_str() {
+        "notifications/initialized" | "DELETE" => endless.as_bytes().to_vec(),
+        "initialize" => {
+            let text = String::from_utf8(mcp_answer(request)).unwrap();
+            text.replacen("\r\n", "\r\nMcp-Session-Id: s\r\n", 1).into_bytes()
+        }
+        _ => mcp_answer(request),
+    });
+    let companion = Companion::start();
+    companion.add_server("a", &upstream.url());
+    let session = companion.session(&companion.token("default"), None);
+    assert_eq!(session.tools(), ["a__echo"]);
+    companion.set("a", "TOKEN", "value");
+    assert_eq!(session.tools(), ["a__echo"]);
+    assert_eq!(upstream.received_of("DELETE").len(), 1);
+}

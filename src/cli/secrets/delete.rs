@@ -149,6 +149,7 @@ mod tests {
             created_at: text.clone(),
             updated_at: text,
             version: 1,
+            damaged: false,
         }];
         let server = ServerSlug::parse("github-mcp").unwrap();
         let check = |name: &str| check_present(&SecretName::parse(name).unwrap(), &server, &present);

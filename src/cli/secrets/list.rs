@@ -111,7 +111,11 @@ fn block(group: &Group) -> String {
 pub(super) fn table<'a>(secrets: impl IntoIterator<Item = &'a SecretSummary>) -> Table {
     let mut table = Table::with_gaps(&["SECRET NAME", "INJECTION", "LAST UPDATED"], &[3, 4, 0]);
     for secret in secrets {
-        table.row([&secret.name, &secret.injection.label(&secret.name), day(&secret.updated_at)]);
+        if secret.damaged {
+            table.row([secret.name.as_str(), "damaged: delete and set again", "-"]);
+        } else {
+            table.row([&secret.name, &secret.injection.label(&secret.name), day(&secret.updated_at)]);
+        }
     }
     table
 }

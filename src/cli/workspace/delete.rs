@@ -38,19 +38,21 @@ pub(super) async fn run(arguments: DeleteArgs, context: &mut Context<'_>) -> Res
         confirmation.ask_for_word(context, &at_stake, &question, slug.as_str())?;
     }
     context.api()?.delete_workspace(&slug).await?;
-    forget(&slug, context)?;
+    if forget(&slug, context)? {
+        context.terminal.note("It was the one in use: the commands work on 'default' from now on.");
+    }
     if context.json() {
         return context.terminal.json(&DeletedList { deleted: vec![slug.as_str().to_owned()] });
     }
     context.terminal.data(&format!("Workspace deleted: {slug}"))
 }
 
-/// A deleted workspace is not in use any more.
-fn forget(slug: &WorkspaceSlug, context: &Context<'_>) -> Result<(), Failure> {
-    let Some(file) = context.config_file() else { return Ok(()) };
+/// A deleted workspace is not in use any more; whether it was.
+fn forget(slug: &WorkspaceSlug, context: &Context<'_>) -> Result<bool, Failure> {
+    let Some(file) = context.config_file() else { return Ok(false) };
     let base = context.base()?;
     match file.workspace(base.origin()) {
-        Ok(Some(chosen)) if chosen == *slug => file.set_workspace(base.origin(), None),
-        _ => Ok(()),
+        Ok(Some(chosen)) if chosen == *slug => file.set_workspace(base.origin(), None).map(|()| true),
+        _ => Ok(false),
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::SecretName;
 use crate::server::clock;
 use crate::server::error::ApiError;
 use crate::server::store::{RuleChange, SecretRow, WriteError};
-use crate::server::vault::{Binding, RowFacts};
+use crate::server::vault::{Binding, RowFacts, VaultError};
 
 /// How often a change is tried again when another process was faster.
 pub(super) const MAX_ATTEMPTS: usize = 8;
@@ -23,7 +23,14 @@ pub(super) fn summary(row: &SecretRow) -> SecretSummary {
         created_at: clock::rfc3339(row.created_at),
         updated_at: clock::rfc3339(row.updated_at),
         version: row.version,
+        damaged: false,
     }
+}
+
+fn damaged_summary(name: &SecretName) -> SecretSummary {
+    let (injection, never) = (InjectionDocument::Name {}, clock::rfc3339(0));
+    let (created_at, updated_at) = (never.clone(), never);
+    SecretSummary { name: name.to_string(), injection, created_at, updated_at, version: 0, damaged: true }
 }
 
 pub(super) async fn list(
@@ -33,7 +40,8 @@ pub(super) async fn list(
 ) -> Result<Json<SecretList>, ApiError> {
     let workspace = workspace_of(&project, query.as_deref()).await?;
     let server = find_server(&project, &workspace, &slug).await?;
-    Ok(Json(SecretList { secrets: server.secrets.iter().map(summary).collect() }))
+    let damaged = server.damaged_secrets.iter().map(damaged_summary);
+    Ok(Json(SecretList { secrets: server.secrets.iter().map(summary).chain(damaged).collect() }))
 }
 
 pub(super) async fn change_rule(
@@ -47,7 +55,11 @@ pub(super) async fn change_rule(
     let _turn = project.turn.lock().await;
     for _ in 0..MAX_ATTEMPTS {
         let server = find_server(&project, &workspace, &slug).await?;
-        let known = SecretName::parse(&name).ok().and_then(|name| server.secret(&name));
+        let parsed = SecretName::parse(&name).ok();
+        if parsed.as_ref().is_some_and(|name| server.damaged_secrets.contains(name)) {
+            return Err(VaultError::Tampered.into());
+        }
+        let known = parsed.and_then(|name| server.secret(&name));
         let before = known.ok_or_else(|| no_such_secret(&server, &name))?;
         let rule = request
             .check(&before.name)

@@ -24,7 +24,7 @@ fn summary(row: &ServerRow) -> ServerSummary {
         url: row.url.as_str().to_owned(),
         enabled: row.enabled,
         allow_private_network: row.allow_private_network,
-        secret_count: row.secrets.len() as u64,
+        secret_count: (row.secrets.len() + row.damaged_secrets.len()) as u64,
         inject_secrets: row.secrets.iter().map(rule).collect(),
         created_at: clock::rfc3339(row.created_at),
         updated_at: clock::rfc3339(row.updated_at),
@@ -76,6 +76,7 @@ pub(super) async fn add(
         updated_at: now,
         secrets: Vec::new(),
         has_damaged_secret: false,
+        damaged_secrets: Vec::new(),
     };
     project.store.add_server(row.clone()).await.map_err(|error| match error {
         WriteError::Exists => ApiError::conflict(format!("the MCP server '{}' exists already", row.slug))

@@ -15,7 +15,7 @@ use crate::server::clock;
 use crate::server::error::ApiError;
 use crate::server::startup::Project;
 use crate::server::store::{PutSecret, SecretRow, ServerRow, WriteError};
-use crate::server::vault::{Binding, RowFacts};
+use crate::server::vault::{Binding, RowFacts, VaultError};
 
 const FIELDS: &str = "name, value, injection, must_exist, must_not_exist";
 
@@ -61,6 +61,9 @@ fn prepare(
     value: &SecretValue,
     request: &SetSecretRequest,
 ) -> Result<(SetStatus, PutSecret), ApiError> {
+    if server.damaged_secrets.contains(name) {
+        return Err(VaultError::Tampered.into());
+    }
     let before = server.secret(name);
     if request.must_exist && before.is_none() {
         return Err(no_such_secret(server, name.as_str()));

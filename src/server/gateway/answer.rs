@@ -17,6 +17,8 @@ use super::upstream_body::UpstreamBody;
 pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 /// How long a small body may take.
 const READ_TIME: Duration = Duration::from_secs(5);
+/// How long a body that nobody needs may take.
+const DRAIN_TIME: Duration = Duration::from_millis(100);
 /// Longest refusal that is read and passed on, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// Longest answer to `initialize`, in bytes.
@@ -102,9 +104,11 @@ fn error_code(body: &[u8]) -> Option<i32> {
     serde_json::from_str::<Code>(error.get()).ok().map(|error| error.code)
 }
 
-/// Reads and drops a small body, so that the connection can be used again.
+/// Reads and drops a small body, so that the connection can be used again. One that does
+/// not come at once is not waited for.
 pub(super) async fn drain(response: Response<UpstreamBody>) {
-    let _ = read_at_most(response.into_body(), REFUSAL_LIMIT).await;
+    let reading = read_at_most(response.into_body(), REFUSAL_LIMIT);
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 
 /// An answer that was read by the gateway.

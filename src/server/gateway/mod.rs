@@ -19,6 +19,7 @@ mod upstream_body;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderValue};
@@ -40,6 +41,9 @@ use crate::domain::ServerSlug;
 
 /// The protocol versions of the legacy era, newest first.
 pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// How long a client's DELETE may wait for the upstreams.
+const GOODBYE_TIME: Duration = Duration::from_secs(3);
 
 /// Serves MCP clients.
 pub struct Gateway {
@@ -153,7 +157,7 @@ impl Gateway {
             Err(status) => return session_error(status, "null"),
         };
         self.sessions.close(&session);
-        self.end_upstream_sessions(caller, &session).await;
+        let _ = tokio::time::timeout(GOODBYE_TIME, self.end_upstream_sessions(caller, &session)).await;
         let mut response = Response::new(AnswerBody::none());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response

@@ -130,18 +130,20 @@ impl<'a> Upstream<'a> {
         let mut opened = match (kept.as_ref().filter(fits), kept.as_ref()) {
             (Some(opened), _) if opened.announced => return Ok(opened.clone()),
             (Some(opened), _) => opened.clone(),
-            (None, Some(old)) => {
-                self.end(old).await;
-                *kept = None;
+            (None, _) => {
+                // Taken out first: if this is cut off, a session is left over at the upstream,
+                // which ends it some day; a slot that is never freed would be worse.
+                if let Some(old) = kept.take() {
+                    self.end(&old).await;
+                }
                 self.open_session(session).await?
             }
-            (None, None) => self.open_session(session).await?,
         };
         *kept = Some(opened.clone());
         let response = self.post(Some(&opened), Bytes::from_static(INITIALIZED), SHORT_TIME).await?;
-        answer::drain(response).await;
         opened.announced = true;
         *kept = Some(opened.clone());
+        answer::drain(response).await;
         Ok(opened)
     }
 

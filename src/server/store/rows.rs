@@ -98,6 +98,8 @@ pub struct ServerRow {
     pub secrets: Vec<SecretRow>,
     /// Whether a secret's row could not be read; such a server is not called.
     pub has_damaged_secret: bool,
+    /// The names of such rows, as far as they can be read: they can be deleted.
+    pub damaged_secrets: Vec<SecretName>,
 }
 
 impl ServerRow {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrations::MigrationError;
 use super::start;
@@ -28,7 +28,7 @@ pub enum OpenError {
         mode: u32,
     },
     /// Another program's.
-    #[error("{0} is a database of another program; give the path of an aerostack database or of a new file")]
+    #[error("{0} belongs to another program; give the path of an aerostack database or of a new file")]
     NotOurs(PathBuf),
     /// `admit` refused.
     #[error("the key does not belong to this database")]
@@ -48,6 +48,18 @@ impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
+}
+
+/// The one absolute path of a file, whatever links lead to it: SQLite puts its WAL beside
+/// the file itself, and there must be one lock for it.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+    let failed = |error| OpenError::Io(path.to_owned(), error);
+    if path.symlink_metadata().is_ok() {
+        return std::fs::canonicalize(path).map_err(failed);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    Ok(std::fs::canonicalize(folder).map_err(failed)?.join(name))
 }
 
 /// Holds the lock until it is dropped, or the process ends in any way.
@@ -94,8 +106,14 @@ pub(super) fn inspect(path: &Path, admit: &dyn Fn(&[KeyCheck]) -> bool) -> Resul
     let connection = open_for_looking(path)?;
     connection.pragma_update(None, "query_only", true)?;
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let tables = count("SELECT count(*) FROM sqlite_schema")?;
-    if tables > 0 && count("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'")? == 0 {
+    let is_database = count("SELECT count(*) FROM sqlite_schema");
+    if is_database.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::NotADatabase)) {
+        return Err(OpenError::NotOurs(path.to_owned()));
+    }
+    // Other tools call a table of theirs schema_migrations too; its columns tell.
+    let record = "SELECT count(*) FROM pragma_table_info('schema_migrations')
+        WHERE name IN ('number', 'sha256', 'applied_at')";
+    if is_database? > 0 && count(record)? != 3 {
         return Err(OpenError::NotOurs(path.to_owned()));
     }
     match start::key_checks(&connection)? {
@@ -118,7 +136,7 @@ fn open_for_looking(path: &Path) -> Result<Connection, OpenError> {
 }
 
 fn immutable_uri(path: &Path) -> Option<String> {
-    let url = url::Url::from_file_path(std::fs::canonicalize(path).ok()?).ok()?;
+    let url = url::Url::from_file_path(path).ok()?;
     Some(format!("{url}?immutable=1"))
 }
 

@@ -39,6 +39,7 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; the file is then as it was.
     pub fn open(path: &Path, admit: &dyn Fn(&[KeyCheck]) -> bool) -> Result<Self, OpenError> {
+        let path = &file::resolve(path)?;
         let lock = file::lock(path)?;
         file::prepare(path)?;
         file::inspect(path, admit)?;

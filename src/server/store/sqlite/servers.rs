@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::secrets;
-use crate::domain::{ServerSlug, UpstreamUrl};
+use crate::domain::{SecretName, ServerSlug, UpstreamUrl};
 use crate::server::store::{ServerChange, ServerRow, StoreError, WriteError};
 
 const WITH_SECRETS: &str =
@@ -41,9 +41,12 @@ fn collect(mut rows: rusqlite::Rows<'_>) -> Result<Vec<ServerRow>, StoreError> {
         }
         let has_secret = !matches!(row.get_ref(FIRST_SECRET_COLUMN)?, rusqlite::types::ValueRef::Null);
         if let (true, Some(server)) = (has_secret, servers.last_mut()) {
-            match secrets::read(row, FIRST_SECRET_COLUMN) {
-                Some(secret) => server.secrets.push(secret),
-                None => server.has_damaged_secret = true,
+            if let Some(secret) = secrets::read(row, FIRST_SECRET_COLUMN) {
+                server.secrets.push(secret);
+            } else {
+                server.has_damaged_secret = true;
+                let name = row.get::<_, String>(FIRST_SECRET_COLUMN + 1).ok();
+                server.damaged_secrets.extend(name.and_then(|name| SecretName::parse(&name).ok()));
             }
         }
     }
@@ -65,6 +68,7 @@ fn read_server(row: &Row<'_>) -> Result<ServerRow, StoreError> {
         updated_at: row.get(8)?,
         secrets: Vec::new(),
         has_damaged_secret: false,
+        damaged_secrets: Vec::new(),
     })
 }
 
