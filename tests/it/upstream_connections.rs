@@ -101,3 +101,14 @@ fn bodies_that_never_end_hold_up_neither_a_hello_nor_a_goodbye() {
     assert_eq!(session.tools(), ["a__echo"]);
     assert_eq!(upstream.received_of("DELETE").len(), 1);
 }
+
+#[test]
+fn an_initialize_that_is_never_finished_ends_in_time() {
+    let upstream = Upstream::start(|_| {
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{".to_vec()
+    });
+    let companion = Companion::start();
+    companion.add_server("a", &upstream.url());
+    let session = companion.session(&companion.token("default"), None);
+    assert_eq!(session.call("a__echo")["error"]["data"]["reason"], "timed_out");
+}

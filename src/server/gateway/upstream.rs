@@ -95,8 +95,12 @@ impl<'a> Upstream<'a> {
         &self,
         message: Bytes,
     ) -> Result<(answer::Whole, Option<UpstreamSession>), UpstreamProblem> {
-        let response = self.post(None, message, INITIALIZE_TIME).await?;
-        let whole = answer::read_initialize(response).await?;
+        let answering = async {
+            let response = self.post(None, message, INITIALIZE_TIME).await?;
+            answer::read_initialize(response).await
+        };
+        let whole = tokio::time::timeout(INITIALIZE_TIME, answering).await;
+        let whole = whole.unwrap_or(Err(UpstreamProblem::TimedOut))?;
         let session = whole.initialized().map(|protocol| UpstreamSession {
             id: whole.session_id.clone(),
             protocol,
@@ -127,10 +131,10 @@ impl<'a> Upstream<'a> {
         let mut kept = slot.lock().await;
         // The client may go away at any await: what is in the slot must be true at each.
         let fits = |opened: &&UpstreamSession| opened.fingerprint == self.injected.fingerprint;
-        let mut opened = match (kept.as_ref().filter(fits), kept.as_ref()) {
-            (Some(opened), _) if opened.announced => return Ok(opened.clone()),
-            (Some(opened), _) => opened.clone(),
-            (None, _) => {
+        let mut opened = match kept.as_ref().filter(fits) {
+            Some(opened) if opened.announced => return Ok(opened.clone()),
+            Some(opened) => opened.clone(),
+            None => {
                 // Taken out first: if this is cut off, a session is left over at the upstream,
                 // which ends it some day; a slot that is never freed would be worse.
                 if let Some(old) = kept.take() {
