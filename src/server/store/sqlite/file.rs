@@ -63,7 +63,15 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Holds the lock until it is dropped, or the process ends in any way.
-pub(super) struct FileLock(#[expect(dead_code, reason = "held, not read: closing it frees the lock")] File);
+pub(super) struct FileLock(File);
+
+impl Drop for FileLock {
+    /// Frees it by name: a child that another thread has just forked may still hold a copy
+    /// of the file, and closing ours alone would then leave it locked for a moment.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 /// Takes `<path>.lock` for this process.
 pub(super) fn lock(path: &Path) -> Result<FileLock, OpenError> {
