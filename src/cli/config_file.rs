@@ -1,5 +1,6 @@
-//! What `workspace use` remembers: `<config dir>/aerostack/config.json` with one
-//! workspace for each API origin. Written whole, by renaming a finished file.
+//! What is remembered between commands: `<config dir>/aerostack/config.json` with one
+//! workspace for each API origin (`workspace use`), and what was asked once. Written
+//! whole, by renaming a finished file. No credential is in it.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -18,6 +19,9 @@ use crate::domain::{Origin, WorkspaceSlug};
 struct Content {
     #[serde(default)]
     workspaces: BTreeMap<String, String>,
+    /// Whether the user was asked about the key of an older command line and said no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    older_key_declined: bool,
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
 }
@@ -51,6 +55,18 @@ impl ConfigFile {
             Some(slug) => content.workspaces.insert(origin.as_str().to_owned(), slug.as_str().to_owned()),
             None => content.workspaces.remove(origin.as_str()),
         };
+        self.write(&content).with_context(|| format!("could not write {}", self.path.display()))?;
+        Ok(())
+    }
+
+    /// Whether [`ConfigFile::decline_older_key`] was called before.
+    pub fn older_key_declined(&self) -> Result<bool, Failure> {
+        Ok(self.read()?.older_key_declined)
+    }
+
+    /// Remembers that the key of an older command line is not wanted.
+    pub fn decline_older_key(&self) -> Result<(), Failure> {
+        let content = Content { older_key_declined: true, ..self.read()? };
         self.write(&content).with_context(|| format!("could not write {}", self.path.display()))?;
         Ok(())
     }

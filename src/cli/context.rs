@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::terminal::Terminal;
 use super::{credentials, env_vars, printable};
 use crate::client::{ApiBase, ApiClient};
-use crate::domain::WorkspaceSlug;
+use crate::domain::{ApiKey, WorkspaceSlug};
 
 /// The workspace that every project starts with.
 const DEFAULT_WORKSPACE: &str = "default";
@@ -44,8 +44,14 @@ impl<'a> Context<'a> {
         self.terminal.reads_from_terminal() && !self.options.no_input
     }
 
+    /// Whether a window of the system may ask for something: somebody sees the line that
+    /// says so.
+    pub fn can_wait_for_window(&self) -> bool {
+        self.terminal.talks_to_terminal() && !self.options.no_input
+    }
+
     /// The environment's settings.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &'a Settings {
         self.settings
     }
 
@@ -58,22 +64,30 @@ impl<'a> Context<'a> {
     /// The client of the admin API.
     pub fn api(&mut self) -> Result<&mut ApiClient, Failure> {
         self.show_requests();
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => self.connect()?,
+        let client = if let Some(client) = self.client.take() {
+            client
+        } else {
+            let key = credentials::find(self.settings, self.base()?.origin(), self.terminal)?;
+            self.connect(&key)?
         };
         Ok(self.client.insert(client))
     }
 
-    fn connect(&mut self) -> Result<ApiClient, Failure> {
+    /// The client of the admin API with this key, whatever is stored.
+    pub fn api_with(&mut self, key: &ApiKey) -> Result<&mut ApiClient, Failure> {
+        self.show_requests();
+        let client = self.connect(key)?;
+        Ok(self.client.insert(client))
+    }
+
+    fn connect(&self, key: &ApiKey) -> Result<ApiClient, Failure> {
         let base = self.base()?;
         let authorities = match self.options.ca_cert.as_deref().or(self.settings.ca_cert.as_deref()) {
             Some(path) if base.is_https() => Some(read_authorities(path)?),
             _ => None,
         };
         let own_authorities = authorities.is_some();
-        let key = credentials::find(self.settings, base.origin(), self.terminal)?;
-        let client = ApiClient::new(base, &key, authorities, Duration::from_secs(self.options.timeout));
+        let client = ApiClient::new(base, key, authorities, Duration::from_secs(self.options.timeout));
         client.map_err(|error| if own_authorities { unusable_authorities() } else { error.into() })
     }
 

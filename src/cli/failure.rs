@@ -78,6 +78,13 @@ impl Failure {
         self
     }
 
+    /// Puts what was tried before what went wrong.
+    #[must_use]
+    pub fn with_context(self, tried: &str) -> Self {
+        let message = format!("{tried}: {}", self.message);
+        Self { message, ..self }
+    }
+
     /// Turns a failure after a part was done into one that says so.
     #[must_use]
     pub fn partly_done(self, done: &str) -> Self {
@@ -231,7 +238,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { status, code, hint, request_id, .. } => {
                 let kind = kind_of_status(status);
                 let own = (kind == FailureKind::NotLoggedIn)
-                    .then(|| "check AEROSTACK_API_KEY: the key may be for another server".to_owned());
+                    .then(|| "the key may be revoked or for another server; 'aerostack auth status' shows where it comes from".to_owned());
                 let hint = hint.map(|hint| printable::one_line(&hint).into_owned()).or(own);
                 Self { code: code_of(code), hint, request_id, ..Self::new(kind, text) }
             }

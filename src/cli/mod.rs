@@ -1,6 +1,7 @@
 //! The command line: arguments in, a result or a `Failure` out. Nothing here depends on
 //! the state of the process, so that one process can run many commands.
 
+mod auth;
 pub mod config_file;
 pub mod confirmation;
 pub mod context;
@@ -71,6 +72,9 @@ enum Command {
 /// The commands that speak to the admin API.
 #[derive(Debug, Subcommand)]
 enum ApiCommand {
+    /// Log in, log out, show which API key is used
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Set, inject, list and delete secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
@@ -80,6 +84,12 @@ enum ApiCommand {
     /// Create, list, choose and delete workspaces
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
+    /// Short for 'auth login'
+    Login(auth::LoginArgs),
+    /// Short for 'auth logout'
+    Logout(auth::LogoutArgs),
+    /// Short for 'auth status'
+    Whoami(auth::StatusArgs),
 }
 
 /// The commands that start or prepare a server. They bring their own runtimes.
@@ -111,6 +121,7 @@ impl Command {
             Self::Api(ApiCommand::Secrets(command)) => command.list_fields(),
             Self::Api(ApiCommand::Mcp(command)) => command.list_fields(),
             Self::Api(ApiCommand::Workspace(command)) => command.list_fields(),
+            Self::Api(_) => None,
             #[cfg(feature = "server")]
             Self::Start(_) => None,
         }
@@ -120,6 +131,10 @@ impl Command {
 impl ApiCommand {
     async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self {
+            Self::Auth(command) => command.run(context).await,
+            Self::Login(arguments) => auth::AuthCommand::Login(arguments).run(context).await,
+            Self::Logout(arguments) => auth::AuthCommand::Logout(arguments).run(context).await,
+            Self::Whoami(arguments) => auth::AuthCommand::Status(arguments).run(context).await,
             Self::Secrets(command) => command.run(context).await,
             Self::Mcp(command) => command.run(context).await,
             Self::Workspace(command) => command.run(context).await,

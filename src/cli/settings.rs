@@ -10,6 +10,7 @@ use super::env_vars;
 
 /// What the environment says. It has no debug form, because it holds the API key.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the environment says")]
 pub struct Settings {
     /// Base URL of the admin API.
     pub api_url: Option<String>,
@@ -23,6 +24,10 @@ pub struct Settings {
     pub ca_cert: Option<PathBuf>,
     /// The user's configuration directory; `None` when there is no home.
     pub config_dir: Option<PathBuf>,
+    /// The user's home, where an older command line left its key.
+    pub home: Option<PathBuf>,
+    /// Whether the system's keyring may be asked: always, but in tests inside this process.
+    pub os_keyring: bool,
     /// `NO_COLOR` is set.
     pub no_color: bool,
     /// `CLICOLOR_FORCE` is set and not `0`.
@@ -35,7 +40,11 @@ impl Settings {
     /// Reads the environment.
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
     pub fn from_environment() -> Self {
-        Self::from_variables(|name| std::env::var_os(name), dirs::config_dir())
+        Self {
+            home: dirs::home_dir().filter(|path| path.is_absolute()),
+            os_keyring: true,
+            ..Self::from_variables(|name| std::env::var_os(name), dirs::config_dir())
+        }
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>, config_dir: Option<PathBuf>) -> Self {
@@ -49,6 +58,8 @@ impl Settings {
             workspace: text(env_vars::WORKSPACE),
             ca_cert: given(env_vars::CA_CERT).map(PathBuf::from),
             config_dir: config_dir.filter(|path| path.is_absolute()),
+            home: None,
+            os_keyring: false,
             no_color: given(env_vars::NO_COLOR).is_some(),
             force_color: given(env_vars::CLICOLOR_FORCE).is_some_and(|value| value != "0"),
             dumb_terminal: given(env_vars::TERM).is_some_and(|value| value == "dumb"),

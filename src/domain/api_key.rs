@@ -11,6 +11,8 @@ use super::workspace_token::{TOKEN_ID_CHARS, public_id};
 pub const API_KEY_PREFIX: &str = "ak_";
 /// Longest API key, in bytes.
 const MAX_API_KEY_BYTES: usize = 512;
+/// Shortest API key of which the end is shown, in bytes.
+const MIN_SHOWN_BYTES: usize = 20;
 
 /// An API key. Redacted in debug output, wiped on drop.
 pub struct ApiKey(Zeroizing<String>);
@@ -37,6 +39,12 @@ impl ApiKey {
     /// The key, for the `Authorization` header and for nothing else.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The last four characters, by which its owner knows a key again; `None` for one so
+    /// short that they would give much of it away.
+    pub fn last_four(&self) -> Option<&str> {
+        (self.0.len() >= MIN_SHOWN_BYTES).then(|| &self.0[self.0.len() - 4..])
     }
 
     /// The public id of a key in the companion's form, by which it is found.
@@ -69,6 +77,8 @@ mod tests {
         let text = format!("ak_{}_{}", "a1".repeat(6), "Z".repeat(43));
         assert_eq!(ApiKey::parse(&text).unwrap().public_id(), Some("a1a1a1a1a1a1"));
         assert_eq!(ApiKey::parse("ak_hosted-form").unwrap().public_id(), None);
+        assert_eq!(ApiKey::parse(&text).unwrap().last_four(), Some("ZZZZ"));
+        assert_eq!(ApiKey::parse("ak_hosted-form").unwrap().last_four(), None);
         for bad in ["", "ak_", "sk_live_x", "ak_a b", "ak_a\n", "ak_ä"] {
             assert!(ApiKey::parse(bad).is_err(), "{bad}");
         }

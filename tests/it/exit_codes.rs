@@ -46,7 +46,7 @@ fn ends(run: impl Fn(&[&str]) -> Ended, code: i32, word: &str) -> Value {
 
 #[test]
 fn help_and_version_are_exit_0() {
-    let commands = "secrets|secrets set|secrets inject|secrets list|secrets delete|mcp|mcp add|mcp list|mcp update|\
+    let commands = "auth|auth login|auth logout|auth status|login|logout|whoami|secrets|secrets set|secrets inject|secrets list|secrets delete|mcp|mcp add|mcp list|mcp update|\
         mcp remove|workspace|workspace create|workspace list|workspace use|workspace delete|workspace token|\
         workspace token create|workspace token list|workspace token revoke|mock|serve|keygen|demo";
     for command in commands.split('|') {
@@ -160,7 +160,7 @@ fn four_is_no_key_or_one_that_is_not_accepted() {
         (Some("canary"), "AEROSTACK_API_KEY does not hold an API key", "check what was copied"),
         (Some("mwt_canary"), "AEROSTACK_API_KEY holds a workspace token", "an API key (ak_...)"),
         (Some("ak_canary\r\nX: y"), "AEROSTACK_API_KEY does not hold an API key", "check what was copied"),
-        (Some(KEY), "the API key is not accepted", "check AEROSTACK_API_KEY"),
+        (Some(KEY), "the API key is not accepted", "auth status"),
     ] {
         let error = ends(|arguments| with(key, arguments), 4, "unauthorized");
         assert!(error["message"].as_str().unwrap().contains(message), "{error}");

@@ -45,6 +45,10 @@ EXAMPLES
 pub(super) async fn run(arguments: SetArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let SetArgs { server, name, value } = arguments;
     let workspace = context.workspace()?;
+    if value.is_none() && context.can_ask() {
+        // Without a key, nobody need type the value.
+        context.api()?;
+    }
     let given = value_source::obtain(value, &format!("Value of {name} for {server} (not shown):"), context)?;
     let answer = context.api()?.set_secret(&workspace, &server, &name, &given.value).await?;
     if context.json() {
