@@ -1,5 +1,5 @@
 //! Connections to upstreams are used again, but never one that has anything left over
-//! (T18): no session gets the answer to another one's request.
+//! (T18): no member gets the answer to another one's request.
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
