@@ -16,6 +16,7 @@ use reqwest::{Certificate, Method, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
+use zeroize::Zeroizing;
 
 pub use error::ClientError;
 
@@ -111,8 +112,8 @@ impl ApiClient {
         time_limit: Duration,
     ) -> Result<Self, ClientError> {
         let http = build_http(&base, authorities, time_limit)?;
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| ClientError::NoTls)?;
+        let text = Zeroizing::new(format!("Bearer {}", key.expose()));
+        let mut authorization = HeaderValue::from_str(&text).map_err(|_| ClientError::NoTls)?;
         authorization.set_sensitive(true);
         Ok(Self { base, http, authorization, time_limit, time_left: time_limit, exchanges: Vec::new() })
     }

@@ -2,11 +2,12 @@
 //! of its memory by other programs of the same user.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use crate::harness::aerostack;
 
@@ -32,7 +33,15 @@ impl Ordinary {
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        loop {
+            match command.spawn() {
+                Ok(child) => return Self(child),
+                // A child of another test, freshly forked, still holds the copy open.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Whether the kernel lets other programs of the same user look into it: what is not
