@@ -37,7 +37,7 @@ impl Trap {
 
 /// With a key stored for the companion's origin, no other origin gets it.
 #[track_caller]
-fn only_for_its_own(companion: &Companion, run: &dyn Fn(&[&str]) -> Aerostack) {
+pub fn only_for_its_own(companion: &Companion, run: &dyn Fn(&[&str]) -> Aerostack) {
     let own = &companion.base_url;
     run(&["secrets", "list", "github-mcp", "--api-url", own]).run().expect(0);
     run(&["secrets", "list", "github-mcp", "--api-url", &format!("{own}/")]).run().expect(0);

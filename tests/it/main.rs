@@ -7,6 +7,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
 mod aggregated_lists;
+mod auth_login;
+mod auth_logout;
+mod auth_status;
+mod auth_terminal;
 mod authentication;
 mod bad_bodies;
 mod bad_values;
@@ -21,6 +25,7 @@ mod hardening;
 mod harness;
 mod https_upstream;
 mod key_origin;
+mod keyring_trouble;
 mod layers;
 mod legacy_transport;
 mod lookalike_headers;
@@ -43,6 +48,7 @@ mod seed_examples;
 mod serve_and_mock;
 mod store;
 mod streaming;
+mod system_calls;
 mod tampering;
 mod tls_flow;
 mod tokens;

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::credentials::keyring_trouble::KeyringState;
-use crate::cli::credentials::{KeySource, Lookup};
+use crate::cli::credentials::{KeySource, Lookup, login_command};
+use crate::cli::env_vars;
 use crate::cli::failure::{Failure, FailureKind};
 use crate::domain::{ApiKey, Origin};
 
@@ -61,7 +62,10 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
         context.terminal.warning(&warning);
     }
     let checked = match &lookup.found {
-        Some((key, _)) => context.api_with(key)?.validate().await.map_err(Failure::from),
+        Some((key, source)) => {
+            let checked = context.api_with(key)?.validate().await.map_err(Failure::from);
+            checked.map_err(|failure| with_way_out(failure, *source, &origin))
+        }
         None => Err(lookup.no_key(&origin)),
     };
     let verdict = match &checked {
@@ -87,6 +91,22 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
         }
     }
     checked.map(|_| ())
+}
+
+/// What to do about a key that is not accepted depends on where it comes from.
+fn with_way_out(failure: Failure, source: KeySource, origin: &Origin) -> Failure {
+    if failure.kind() != FailureKind::NotLoggedIn {
+        return failure;
+    }
+    failure.with_hint(match source {
+        KeySource::Environment => format!("set {} to a key of this API", env_vars::API_KEY),
+        KeySource::File => {
+            format!("put a key of this API into the file that {} names", env_vars::API_KEY_FILE)
+        }
+        KeySource::Keyring | KeySource::PlainFile => {
+            format!("run '{}' with another key", login_command(origin))
+        }
+    })
 }
 
 fn document<'a>(

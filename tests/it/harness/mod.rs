@@ -1,12 +1,18 @@
 //! What the tests are made with: the companion server in this process or as a process of
-//! its own, the real program, a plain HTTP client, an MCP session on it, and upstreams.
+//! its own, the real program (also on a terminal, or with its system calls written down), a
+//! plain HTTP client, an MCP session on it, upstreams, and session buses with a keyring.
 
 pub mod companion;
 pub mod http;
+pub mod kept;
+pub mod keyring_session;
 pub mod mcp;
 pub mod parts;
 pub mod program;
+pub mod pseudo_terminal;
+pub mod session_bus;
 pub mod shell;
+pub mod strace;
 pub mod upstream;
 
 pub use companion::Companion;

@@ -1,4 +1,5 @@
-//! MCP programs that we did not write, installed by `tests/run` (see tests/parts/README.md).
+//! Programs in other languages, most of them MCP programs that we did not write, installed
+//! by `tests/run` (see tests/parts/README.md).
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -25,39 +26,53 @@ pub fn part(folder: &std::path::Path, program: &str) -> Command {
     command
 }
 
-/// A part that listens: it prints `LISTENING <port>`, and ends when its stdin closes.
-pub struct PartUpstream {
+/// A part that goes on: it prints `LISTENING <where>`, and ends when its stdin closes.
+pub struct Part {
     child: Child,
     _stdin: ChildStdin,
-    pub port: u16,
+    /// What stands after `LISTENING`.
+    pub listening: String,
 }
 
-impl PartUpstream {
+impl Part {
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = loop {
+        let listening = loop {
             let line = lines.next().expect("the part ended before it listened").unwrap();
-            if let Some(port) = line.strip_prefix("LISTENING ") {
-                break port.trim().parse().unwrap();
+            if let Some(listening) = line.strip_prefix("LISTENING ") {
+                break listening.trim().to_owned();
             }
         };
         // Keep reading, so that the part never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, _stdin: stdin, port }
+        Self { child, _stdin: stdin, listening }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A part that is an MCP server on a port of its own.
+pub struct PartUpstream {
+    _part: Part,
+    pub port: u16,
+}
+
+impl PartUpstream {
+    pub fn start(command: Command) -> Self {
+        let part = Part::start(command);
+        Self { port: part.listening.parse().unwrap(), _part: part }
     }
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/mcp", self.port)
-    }
-}
-
-impl Drop for PartUpstream {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,12 +1,16 @@
 //! The real program, run with an environment that holds nothing but what the test gives.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::companion::Companion;
 
@@ -45,25 +49,40 @@ pub fn aerostack(arguments: &[&str]) -> Aerostack {
 }
 
 impl Aerostack {
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
+    /// Many variables, such as `env()` of a session bus.
+    pub fn envs(mut self, variables: Vec<(String, OsString)>) -> Self {
+        self.command.envs(variables);
+        self
+    }
+
     /// One more argument, whatever its bytes are.
-    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
     }
 
-    /// Runs it by `sh` under this umask.
-    pub fn umask(mut self, umask: &str) -> Self {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
-        command.arg(self.command.get_program()).args(self.command.get_args());
+    /// Runs it by another program, whose arguments come first. That one gets the same
+    /// environment, which has no `PATH`: it is looked for in /bin and /usr/bin.
+    pub fn by(mut self, program: &str, arguments: &[&OsStr]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
         command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
+        }
         self.command = command;
         self
+    }
+
+    /// Runs it by `sh` under this umask.
+    pub fn umask(self, umask: &str) -> Self {
+        let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+        self.by("/bin/sh", &["-c".as_ref(), script.as_ref()])
     }
 
     pub fn folder(mut self, path: &Path) -> Self {
@@ -84,33 +103,15 @@ impl Aerostack {
 
     /// Runs it to its end. One that goes on and on, such as a server that should have
     /// refused to start, is killed and fails the test.
-    pub fn run(mut self) -> Ended {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let bytes = self.stdin;
-        let writing = thread::spawn(move || {
-            let _ = stdin.write_all(&bytes);
-        });
-        // Until it is waited for below, no other process can get this id.
-        let pid = pid_of(&child);
-        let (done, ended) = mpsc::channel::<()>();
-        let watching = thread::spawn(move || {
-            let late = ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
-            if late {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-            late
-        });
-        let output = child.wait_with_output().unwrap();
-        drop(done);
-        assert!(!watching.join().unwrap(), "it did not end within {PATIENCE:?}");
-        writing.join().unwrap();
-        Ended {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+    pub fn run(self) -> Ended {
+        run_to_end(self.command, self.stdin)
+    }
+
+    /// The command, for who runs it in another way. What was to stand on standard input is
+    /// not part of it.
+    pub fn into_command(self) -> Command {
+        assert!(self.stdin.is_empty(), "standard input would be lost");
+        self.command
     }
 
     /// Starts it as a server and reads its `export NAME=VALUE` lines until the one named
@@ -146,8 +147,51 @@ impl Aerostack {
     }
 }
 
-fn pid_of(child: &Child) -> rustix::process::Pid {
-    rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
+/// Runs any command to its end with these bytes on standard input. If it takes longer than
+/// [`PATIENCE`], it is killed with all that it started, and the test fails.
+pub fn run_to_end(mut command: Command, stdin: Vec<u8>) -> Ended {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let writing = thread::spawn(move || {
+        let _ = input.write_all(&stdin);
+    });
+    // Until it is waited for below, no other process can get this id.
+    let pid = pid_of(&child);
+    let (done, ended) = mpsc::channel::<()>();
+    let watching = thread::spawn(move || {
+        let late = ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        if late {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        late
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    assert!(!watching.join().unwrap(), "it did not end within {PATIENCE:?}: {command:?}");
+    writing.join().unwrap();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The id of a process that was not yet waited for.
+pub fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
+}
+
+/// Looks again and again until there is something to see; `None` if `patience` is over first.
+pub fn until<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match look() {
+            Some(seen) => return Some(seen),
+            None if Instant::now() >= deadline => return None,
+            None => thread::sleep(Duration::from_millis(2)),
+        }
+    }
 }
 
 /// A server process. Dropping it kills it.
@@ -187,15 +231,25 @@ impl Running {
 
     /// SIGTERM; waits, and answers exit code and log.
     pub fn terminate(self) -> (i32, String) {
-        self.end_by(rustix::process::Signal::TERM)
+        self.end_by(Signal::TERM)
     }
 
-    /// A signal; waits, and answers exit code and log.
-    pub fn end_by(mut self, signal: rustix::process::Signal) -> (i32, String) {
-        let mut child = self.child.take().unwrap();
-        rustix::process::kill_process(pid_of(&child), signal).unwrap();
-        let status = child.wait().unwrap();
-        (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
+    /// A signal; waits, and answers exit code and log. One that goes on is killed and fails
+    /// the test.
+    pub fn end_by(mut self, signal: Signal) -> (i32, String) {
+        self.end_within(signal, PATIENCE)
+    }
+
+    fn end_within(&mut self, signal: Signal, patience: Duration) -> (i32, String) {
+        let child = self.child.as_mut().unwrap();
+        kill_process(pid_of(child), signal).unwrap();
+        let status = until(patience, || child.try_wait().unwrap());
+        self.kill();
+        let log = self.log.take().unwrap().join().unwrap();
+        let Some(status) = status else {
+            panic!("{patience:?} after {signal:?} it was still running; its log: {log}");
+        };
+        (status.code().unwrap_or(-1), log)
     }
 }
 

@@ -1,0 +1,48 @@
+//! The program under `strace`: every system call of a kind, with every string whole, so that
+//! a canary in any argument is found as it is, with what each descriptor stands for.
+
+use std::fs;
+
+use super::program::{Aerostack, Ended};
+
+/// A run that ended, and its system calls.
+pub struct Traced {
+    pub ended: Ended,
+    /// One call each, after the id of the thread. What a call gave back, such as what it
+    /// read, may stand in a line of its own, `<... read resumed>`.
+    pub lines: Vec<String>,
+}
+
+impl Traced {
+    /// The lines that hold this text.
+    pub fn lines_with(&self, text: &str) -> Vec<&str> {
+        self.lines.iter().map(String::as_str).filter(|line| line.contains(text)).collect()
+    }
+}
+
+/// Runs the program to its end, with its threads and children. The filter is what
+/// `strace --trace=` takes: `connect`, `write,sendmsg`, `%network`, `all`.
+///
+/// `prctl` does nothing and says that it worked. Otherwise only root could read strings from
+/// the program after it has made itself not dumpable, and no canary would ever be found.
+pub fn strace(filter: &str, program: Aerostack) -> Traced {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace");
+    let trace = format!("--trace={filter}");
+    let options = [
+        "--follow-forks",
+        "--quiet=all",
+        "--no-abbrev",
+        "--decode-fds=all",
+        "--string-limit=1000000",
+        "--inject=prctl:retval=0",
+        &trace,
+        "--output",
+        file.to_str().unwrap(),
+        "--",
+    ];
+    let ended = program.by("strace", &options.map(AsRef::as_ref)).run();
+    let text = fs::read(file).unwrap_or_else(|error| panic!("{error}: {}", ended.err));
+    let lines = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+    Traced { ended, lines }
+}
