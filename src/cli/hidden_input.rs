@@ -99,9 +99,14 @@ impl Drop for Quiet<'_> {
     }
 }
 
-/// Reads one hidden line; `None` after Ctrl-C.
-pub(super) fn read_line(terminal: BorrowedFd<'_>) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+/// Reads one hidden line; `None` after Ctrl-C. The question is asked once nothing typed is
+/// shown any more: a paste may follow it at once.
+pub(super) fn read_line(
+    terminal: BorrowedFd<'_>,
+    ask: impl FnOnce(),
+) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let quiet = Quiet::new(terminal)?;
+    ask();
     let mut line = HiddenLine::new();
     while let Some(byte) = read_byte(quiet.terminal)? {
         match line.push(byte) {

@@ -191,10 +191,17 @@ impl Terminal {
 
     /// Asks for a line that is not shown.
     pub fn ask_hidden(&mut self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let _ = self.err.write(format!("{} ", printable::one_line(question)).as_bytes());
+        let question = format!("{} ", printable::one_line(question));
+        let err = &mut self.err;
+        let mut ask = || {
+            let _ = err.write(question.as_bytes());
+        };
         let answer = match &mut self.input {
-            Input::Stdin => hidden_input::read_line(io::stdin().as_fd()),
-            Input::Captured(input) => Ok(hidden_line_of(input)),
+            Input::Stdin => hidden_input::read_line(io::stdin().as_fd(), ask),
+            Input::Captured(input) => {
+                ask();
+                Ok(hidden_line_of(input))
+            }
         };
         let _ = self.err.write(b"\n");
         let interrupted = || Failure::new(FailureKind::Interrupted, "interrupted; nothing was stored");

@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::harness::display::Display;
 use crate::harness::keyring_session::KeyringSession;
 use crate::harness::parts::parts;
 use crate::harness::pseudo_terminal::PseudoTerminal;
-use crate::harness::session_bus::SessionBus;
+use crate::harness::session_bus::{PASSWORD, SessionBus};
 
 const WAITING: &str = "The keyring is locked. Waiting up to 60 s for its password; look for its window.";
 
@@ -32,6 +33,23 @@ fn the_key_is_asked_for_and_not_shown() {
         assert!(!transcript.contains(&session.companion.api_key[..10]), "{transcript}");
         assert_eq!(session.stored().as_deref(), Some(session.companion.api_key.as_str()));
         session.run(&["logout"]).run().expect(0);
+    }
+}
+
+#[test]
+fn what_is_pasted_as_soon_as_the_question_stands_is_not_shown() {
+    if parts("what_is_pasted_as_soon_as_the_question_stands_is_not_shown").is_none() {
+        return;
+    }
+    let session = KeyringSession::on(SessionBus::unlocked());
+    // A question that came before the echo is off would be caught about every second time.
+    for _ in 0..20 {
+        let mut terminal = PseudoTerminal::spawn(session.run(&["auth", "login"]));
+        terminal.expect(&question(&session));
+        terminal.send("ak_canary\u{3}");
+        let (code, transcript) = terminal.end();
+        assert_eq!(code, 130, "{transcript}");
+        assert!(!transcript.contains("canary"), "{transcript}");
     }
 }
 
@@ -74,6 +92,31 @@ fn a_keyring_that_is_not_unlocked_gets_no_key() {
     let (code, transcript) = PseudoTerminal::spawn(run).end();
     assert_eq!(code, 4, "{transcript}");
     assert!(!transcript.contains("Waiting"), "{transcript}");
+}
+
+#[test]
+fn a_password_in_the_keyrings_own_window_lets_the_key_in() {
+    if parts("a_password_in_the_keyrings_own_window_lets_the_key_in").is_none() {
+        return;
+    }
+    let display = Display::start();
+    let session = KeyringSession::on(SessionBus::unlocked().relock_at(&display));
+    // Nothing but a login opens the window, and not a login that nobody watches.
+    session.list().expect(4);
+    session.login().run().expect(4);
+    session.run(&["auth", "status"]).run().expect(4);
+    session.run(&["auth", "logout"]).run().expect(4);
+    assert!(!display.asks_for_a_password());
+    let mut terminal = PseudoTerminal::spawn(session.run(&["auth", "login"]));
+    terminal.expect(&question(&session));
+    terminal.send_line(&session.companion.api_key);
+    terminal.expect(WAITING);
+    display.type_until(PASSWORD, || !session.bus.is_locked());
+    terminal.expect("The API key is stored in the system keyring.");
+    let (code, transcript) = terminal.end();
+    assert_eq!(code, 0, "{transcript}");
+    assert_eq!(session.stored().as_deref(), Some(session.companion.api_key.as_str()));
+    session.list().expect(0);
 }
 
 #[test]

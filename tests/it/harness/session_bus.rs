@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::display::Display;
 use super::kept::Kept;
 use super::parts::{Part, part};
 use super::program::{Ended, run_to_end, until};
@@ -23,6 +24,9 @@ const SECRETS: &str = "org.freedesktop.secrets";
 const PROMPTER: &str = "org.gnome.keyring.SystemPrompter";
 /// Where Debian says how the prompter is started.
 const SERVICES: &str = "/usr/share/dbus-1/services";
+
+/// The password of the collection.
+pub const PASSWORD: &str = "the password of the collection";
 
 /// A real `dbus-daemon` and what answers on it. Dropping it ends all of that.
 pub struct SessionBus {
@@ -40,30 +44,35 @@ impl SessionBus {
     pub fn unlocked() -> Self {
         let mut bus = Self::open(tempfile::tempdir().unwrap());
         let password = bus.folder.path().join("password");
-        fs::write(&password, "the password of the collection").unwrap();
+        fs::write(&password, PASSWORD).unwrap();
         bus.start_keyring(&["--unlock"], &password);
-        bus.wait("an unlocked collection", || bus.default_collection() != "/" && !bus.is_locked());
+        Self::wait("an unlocked collection", || bus.default_collection() != "/" && !bus.is_locked());
         bus
     }
 
     /// The same data after a new login that unlocked nothing. With no display, the question
     /// for the password fails at once.
     pub fn relock(self) -> Self {
-        self.relock_with(|_| None)
+        self.relock_with(None, |_| None)
+    }
+
+    /// The same, with a display on which the question for the password is shown.
+    pub fn relock_at(self, display: &Display) -> Self {
+        self.relock_with(Some(display), |_| None)
     }
 
     /// The same, with a question for the password that is never answered: a screen that
     /// nobody looks at.
     pub fn relock_unanswered(self, parts: &Path) -> Self {
-        self.relock_with(|bus| Some(bus.silent_owner(parts, PROMPTER)))
+        self.relock_with(None, |bus| Some(bus.silent_owner(parts, PROMPTER)))
     }
 
-    fn relock_with(self, prompter: impl Fn(&Self) -> Option<Part>) -> Self {
+    fn relock_with(self, display: Option<&Display>, prompter: impl Fn(&Self) -> Option<Part>) -> Self {
         drop((self.keyring, self.part, self.bus));
-        let mut bus = Self::open(self.folder);
+        let mut bus = Self::open_at(self.folder, display);
         bus.part = prompter(&bus);
         bus.start_keyring(&[], Path::new("/dev/null"));
-        bus.wait("a collection", || bus.default_collection() != "/");
+        Self::wait("a collection", || bus.default_collection() != "/");
         assert!(bus.is_locked());
         bus
     }
@@ -129,6 +138,10 @@ impl SessionBus {
 
     /// Starts a bus with an empty runtime folder; all the rest of the folder stays.
     fn open(folder: TempDir) -> Self {
+        Self::open_at(folder, None)
+    }
+
+    fn open_at(folder: TempDir, display: Option<&Display>) -> Self {
         let runtime = tempfile::tempdir_in(&folder).unwrap();
         let address = prefixed("unix:path=", &runtime.path().join("bus"));
         make_folders(&folder, &["home/.config", "home/.local/share", "services"]);
@@ -140,6 +153,7 @@ impl SessionBus {
         let mut command = Command::new("dbus-daemon");
         command.args(["--nofork", "--nopidfile", "--print-address=1"]);
         command.arg(prefixed("--config-file=", &settings)).envs(variables(&folder, runtime.path(), &address));
+        command.envs(display.map(Display::env));
         let mut bus = Kept::start(&command, Path::new("/dev/null"));
         let printed = bus.line();
         assert!(printed.starts_with("unix:path="), "the bus does not listen: {printed}");
@@ -153,7 +167,7 @@ impl SessionBus {
         self.keyring = Some(Kept::start(&command, stdin));
         let (to, method) = ("org.freedesktop.DBus", "org.freedesktop.DBus.NameHasOwner");
         let name = format!("string:{SECRETS}");
-        self.wait("a Secret Service", || self.ask(to, "/", method, &[&name]) == "boolean true");
+        Self::wait("a Secret Service", || self.ask(to, "/", method, &[&name]) == "boolean true");
     }
 
     fn silent_owner(&self, parts: &Path, name: &str) -> Part {
@@ -171,7 +185,7 @@ impl SessionBus {
         run_on(self.env(), "dbus-send", &all, "").expect(0).out.trim().to_owned()
     }
 
-    fn wait(&self, what: &str, condition: impl Fn() -> bool) {
+    fn wait(what: &str, condition: impl Fn() -> bool) {
         until(PATIENCE, || condition().then_some(())).unwrap_or_else(|| panic!("no {what} in {PATIENCE:?}"));
     }
 }
