@@ -10,21 +10,28 @@ use crate::harness::{Companion, aerostack};
 
 const VALUE: &str = "canary-value-of-a-secret-0123456789";
 
-/// Where a canary was seen: the call and the kind of its descriptor.
+/// Where a canary was seen: the call, and what its descriptor is.
 fn places(traced: &Traced, canary: &str) -> Vec<String> {
     let mut places: Vec<String> = traced.lines_with(canary).iter().map(|line| place(line)).collect();
     places.dedup();
     places
 }
 
+/// Of `123 writev(9<TCP:[127.0.0.1:1->127.0.0.1:2]>, ...` it is `writev TCP`; of a file, the
+/// call and the file's name.
 fn place(line: &str) -> String {
-    // `123 sendto(9<TCP:[127.0.0.1:1->127.0.0.1:2]>, "...`
-    let call = line.split_once(' ').map_or(line, |(_, call)| call).trim_start();
-    let name = call.split('(').next().unwrap_or_default().to_owned();
-    let descriptor = call.split(['<', '>']).nth(1).unwrap_or_default();
-    let kind = descriptor.split([':', '[']).next().unwrap_or_default();
+    let call = line.split_once(' ').map_or(line, |(_, call)| call);
+    let (name, arguments) = call.split_once('(').unwrap_or((call, ""));
+    let descriptor = arguments.split_once('<').map_or("", |(_, rest)| rest);
+    let kind = match descriptor.strip_prefix('/') {
+        Some(path) => path.split('>').next().unwrap_or_default().rsplit('/').next().unwrap_or_default(),
+        None => descriptor.split([':', '>']).next().unwrap_or_default(),
+    };
     format!("{name} {kind}")
 }
+
+/// How a request leaves.
+const SENT: &str = "writev TCP";
 
 /// No other program was run, no process made.
 #[track_caller]
@@ -47,12 +54,12 @@ fn the_key_of_a_login() {
     let traced = strace("all", session.login());
     assert_eq!(traced.ended.code, 0, "{}", traced.ended.err);
     // To the keyring it goes encrypted.
-    assert_eq!(places(&traced, &key[3..]), ["read pipe", "sendto TCP"], "{:?}", traced.lines_with(&key[3..]));
+    assert_eq!(places(&traced, &key[3..]), ["read pipe", SENT], "{:?}", traced.lines_with(&key[3..]));
     nothing_was_started(&traced);
     // And from the keyring to the API.
     let traced = strace("all", session.run(&["secrets", "list", "github-mcp"]));
     assert_eq!(traced.ended.code, 0, "{}", traced.ended.err);
-    assert_eq!(places(&traced, &key[3..]), ["sendto TCP"], "{:?}", traced.lines_with(&key[3..]));
+    assert_eq!(places(&traced, &key[3..]), [SENT], "{:?}", traced.lines_with(&key[3..]));
     nothing_was_started(&traced);
 }
 
@@ -65,8 +72,8 @@ fn the_value_of_a_set() {
     session.login().run().expect(0);
     let set = session.run(&["secrets", "set", "github-mcp", "GITHUB_TOKEN"]).stdin(VALUE);
     let traced = strace("all", set);
-    assert_eq!(places(&traced, VALUE), ["read pipe", "sendto TCP"], "{:?}", traced.lines_with(VALUE));
-    assert_eq!(places(&traced, &session.companion.api_key[3..]), ["sendto TCP"]);
+    assert_eq!(places(&traced, VALUE), ["read pipe", SENT], "{:?}", traced.lines_with(VALUE));
+    assert_eq!(places(&traced, &session.companion.api_key[3..]), [SENT]);
     nothing_was_started(&traced);
     assert_eq!(traced.ended.expect(0).out, "Secret created. Takes effect on next tool call.\n");
 }
@@ -104,7 +111,12 @@ fn the_plain_file_is_announced_before_it_is_written() {
     let login = login.env("HOME", home.path()).env("AEROSTACK_API_URL", &companion.base_url);
     let traced = strace("all", login.stdin(companion.api_key.clone()));
     let key = &companion.api_key[3..];
-    assert_eq!(places(&traced, key), ["read pipe", "sendto TCP", "write /"], "{:?}", traced.lines_with(key));
+    assert_eq!(
+        places(&traced, key),
+        ["read pipe", SENT, "write .credentials.json.new", "read credentials.json"],
+        "{:?}",
+        traced.lines_with(key)
+    );
     let line = |text: &str| {
         let found = traced.lines.iter().position(|line| line.contains(text));
         found.unwrap_or_else(|| panic!("{text} was not called"))

@@ -1,6 +1,7 @@
 //! The program under `strace`: every system call of a kind, with every string whole, so that
 //! a canary in any argument is found as it is, with what each descriptor stands for.
 
+use std::collections::HashMap;
 use std::fs;
 
 use super::program::{Aerostack, Ended};
@@ -8,8 +9,7 @@ use super::program::{Aerostack, Ended};
 /// A run that ended, and its system calls.
 pub struct Traced {
     pub ended: Ended,
-    /// One call each, after the id of the thread. What a call gave back, such as what it
-    /// read, may stand in a line of its own, `<... read resumed>`.
+    /// One call each, after the id of the thread, in the order in which they began.
     pub lines: Vec<String>,
 }
 
@@ -43,6 +43,27 @@ pub fn strace(filter: &str, program: Aerostack) -> Traced {
     ];
     let ended = program.by("strace", &options.map(AsRef::as_ref)).run();
     let text = fs::read(file).unwrap_or_else(|error| panic!("{error}: {}", ended.err));
-    let lines = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-    Traced { ended, lines }
+    Traced { ended, lines: whole_calls(&String::from_utf8_lossy(&text)) }
+}
+
+/// Puts together what `strace` splits when another thread calls in between:
+/// `12 read(0, <unfinished ...>` and `12 <... read resumed>"x", 8) = 1`.
+fn whole_calls(trace: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut unfinished: HashMap<&str, usize> = HashMap::new();
+    for line in trace.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or((line, ""));
+        let call = call.trim_start();
+        if let Some(rest) = call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"))
+            && let Some(begun) = unfinished.remove(thread)
+        {
+            lines[begun].push_str(rest.1);
+        } else if let Some(begin) = call.strip_suffix("<unfinished ...>") {
+            unfinished.insert(thread, lines.len());
+            lines.push(format!("{thread} {begin}"));
+        } else {
+            lines.push(format!("{thread} {call}"));
+        }
+    }
+    lines
 }
