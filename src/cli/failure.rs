@@ -31,7 +31,7 @@ pub enum FailureKind {
 }
 
 /// Why a command did not do what it should.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     kind: FailureKind,
     code: &'static str,

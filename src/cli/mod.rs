@@ -84,11 +84,11 @@ enum ApiCommand {
     /// Create, list, choose and delete workspaces
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
-    /// Short for 'auth login'
+    #[command(about = "Short for 'auth login'")]
     Login(auth::LoginArgs),
-    /// Short for 'auth logout'
+    #[command(about = "Short for 'auth logout'")]
     Logout(auth::LogoutArgs),
-    /// Short for 'auth status'
+    #[command(about = "Short for 'auth status'")]
     Whoami(auth::StatusArgs),
 }
 

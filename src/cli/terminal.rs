@@ -129,8 +129,14 @@ impl Terminal {
         }
     }
 
-    /// Says something that must not be missed.
+    /// Says something that must not be missed. Among JSON errors it is a JSON document on
+    /// a line of its own: `{"warning":{"message":...}}`.
     pub fn warning(&mut self, text: &str) {
+        if self.style.json {
+            let document = serde_json::json!({"warning": {"message": text}});
+            self.talk(&printable::json(&document.to_string()));
+            return;
+        }
         let label = self.colored("33", "warning:");
         self.talk_labelled(&label, text);
     }

@@ -49,7 +49,10 @@ fn what_secret_tool_stores_is_read_too() {
     session.bus.secret_tool_with(&store, "canary value").expect(0);
     let ended = session.list().expect(4);
     assert!(ended.err.contains("the keyring's entry does not hold an API key"), "{}", ended.err);
+    assert!(ended.err.contains("to put one in its place"), "{}", ended.err);
     assert!(!ended.both().contains("canary"));
+    session.login().run().expect(0);
+    session.list().expect(0);
 }
 
 #[test]

@@ -55,6 +55,10 @@ fn from_the_environment_and_from_a_file() {
     let ended = run.env("AEROSTACK_API_KEY_FILE", &file).run().expect(0);
     assert!(ended.out.contains("from the file that AEROSTACK_API_KEY_FILE names\n"), "{}", ended.out);
     assert!(ended.err.contains("warning: other users can read the file"), "{}", ended.err);
+    let run = aerostack(&["whoami", "--json"]).env("AEROSTACK_API_URL", &companion.base_url);
+    let ended = run.env("AEROSTACK_API_KEY_FILE", &file).run().expect(0);
+    let warning: Value = serde_json::from_str(&ended.err).unwrap();
+    assert!(warning["warning"]["message"].as_str().unwrap().starts_with("other users"), "{warning}");
 }
 
 #[test]
@@ -100,6 +104,28 @@ fn no_more_of_a_key_than_its_end_is_shown() {
             assert!(!ended.both().contains(&key[3..]), "{}", ended.both());
             assert!(more == ["--json"] || ended.out.contains(shown), "{}", ended.out);
         }
+    }
+}
+
+#[test]
+fn what_is_no_key_has_a_status_too() {
+    let companion = Companion::start();
+    let file = companion.folder.path().join("key");
+    std::fs::write(&file, "canary").unwrap();
+    for (variable, value, source) in [
+        ("AEROSTACK_API_KEY", "canary", "environment"),
+        ("AEROSTACK_API_KEY_FILE", file.to_str().unwrap(), "file"),
+        ("AEROSTACK_API_KEY_FILE", "/nonexistent/canary", "file"),
+    ] {
+        let run = |arguments: &[&str]| {
+            let run = aerostack(arguments).env("AEROSTACK_API_URL", &companion.base_url);
+            run.env(variable, value).run().expect(4)
+        };
+        let ended = run(&["auth", "status"]);
+        assert!(ended.out.contains("API key  unusable, from "), "{}", ended.out);
+        assert!(!ended.both().contains("canary"), "{}", ended.both());
+        let document: Value = serde_json::from_str(&run(&["whoami", "--json"]).out).unwrap();
+        assert_eq!((&document["status"], &document["source"]), (&"unusable".into(), &source.into()));
     }
 }
 

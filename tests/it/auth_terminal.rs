@@ -171,6 +171,7 @@ fn it_is_offered_once_and_a_rejected_one_stays() {
     terminal.expect("[y/N] ");
     terminal.send_line("yes");
     terminal.expect("does not accept this API key; nothing was stored");
+    terminal.expect("answer 'n' the next time");
     let (code, transcript) = terminal.end();
     assert_eq!(code, 4, "{transcript}");
     assert!(file.exists() && !transcript.contains("canary"), "{transcript}");

@@ -49,7 +49,9 @@ impl User<'_> {
             if command.contains(&"logout") {
                 continue;
             }
-            for way in ["AEROSTACK_API_KEY ", "AEROSTACK_API_KEY_FILE", "auth login --insecure-storage"] {
+            let login = format!("'aerostack auth login --api-url {} ", self.companion.base_url);
+            assert!(ended.err.contains(&login), "{command:?}: {}", ended.err);
+            for way in ["AEROSTACK_API_KEY ", "AEROSTACK_API_KEY_FILE", " --insecure-storage"] {
                 assert!(ended.err.contains(way), "{command:?} does not name {way}: {}", ended.err);
             }
         }

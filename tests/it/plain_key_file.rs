@@ -187,9 +187,15 @@ fn a_folder_that_is_a_link_is_not_used() {
     let elsewhere = user.home.path().join("dotfiles");
     fs::rename(user.folder(), &elsewhere).unwrap();
     symlink(&elsewhere, user.folder()).unwrap();
-    for ended in [user.login().run(), user.list()] {
+    for ended in [user.login().run(), user.list(), user.run(&["logout"]).run()] {
         let ended = ended.expect(4);
         assert!(ended.err.contains("aerostack: it is a symbolic link"), "{}", ended.err);
+    }
+    // Without the file in it, the folder is nobody's business.
+    fs::remove_file(elsewhere.join("credentials.json")).unwrap();
+    for ended in [user.list(), user.run(&["logout"]).run()] {
+        let ended = ended.expect(4);
+        assert!(!ended.err.contains("symbolic link"), "{}", ended.err);
     }
 }
 
@@ -203,7 +209,11 @@ fn a_file_that_others_could_read_is_not_read_and_a_login_closes_it() {
         assert!(ended.err.contains("other users can read or write it"), "{open:o}: {}", ended.err);
     }
     let ended = user.login().run().expect(0);
-    assert!(ended.err.contains("until now; replace the keys that were in it"), "{}", ended.err);
+    assert!(
+        ended.err.contains("until now; take the keys that were in it for known to them"),
+        "{}",
+        ended.err
+    );
     assert_eq!(mode(&user.file()), 0o600);
     user.list().expect(0);
 }
@@ -291,4 +301,12 @@ fn status_keeps_saying_plain_text() {
     let json = user.run(&["auth", "status", "--json"]).run().document();
     assert_eq!(json["source"], "plain_file");
     assert_eq!(json["plain_text"], true);
+    // Of a file that must not be used, it says at least that.
+    fs::set_permissions(user.file(), Permissions::from_mode(0o644)).unwrap();
+    let ended = user.run(&["auth", "status", "--json"]).run().expect(4);
+    let json: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&json["status"], &json["source"]), (&"unusable".into(), &"plain_file".into()));
+    assert_eq!(json["key_last_four"], Value::Null);
+    let ended = user.run(&["auth", "status"]).run().expect(4);
+    assert!(ended.out.contains("API key  unusable, from "), "{}", ended.out);
 }

@@ -48,7 +48,10 @@ pub(super) async fn run(arguments: LoginArgs, context: &mut Context<'_>) -> Resu
     // Before anything is typed: a key that cannot be stored need not be asked for.
     let may_ask = storage.check(&origin, context)?;
     let (key, older) = obtain(arguments.with_token, &origin, context)?;
-    let project = validate(&key, &origin, context).await?;
+    let project = validate(&key, &origin, context).await.map_err(|failure| match &older {
+        Some(_) => failure.with_hint("to type another key, answer 'n' the next time"),
+        None => failure,
+    })?;
     storage.store(&origin, &key, may_ask, context)?;
     storage.check_stored(&origin, &key)?;
     storage.forget_other_copy(&origin, context);
@@ -93,11 +96,13 @@ impl Storage {
     fn check(&self, origin: &Origin, context: &Context<'_>) -> Result<bool, Failure> {
         match self {
             Self::PlainFile(file) => file.check_writable().map(|()| false),
-            Self::Keyring if !context.settings().os_keyring => Err(KeyringTrouble::NoBus.into_failure()),
+            Self::Keyring if !context.settings().os_keyring => {
+                Err(KeyringTrouble::NoBus.into_failure(origin))
+            }
             Self::Keyring => match OsKeyring.check_writable(origin) {
                 Ok(()) => Ok(false),
                 Err(KeyringTrouble::Locked) if context.can_wait_for_window() => Ok(true),
-                Err(trouble) => Err(trouble.into_failure()),
+                Err(trouble) => Err(trouble.into_failure(origin)),
             },
         }
     }
@@ -117,7 +122,7 @@ impl Storage {
                         "The keyring is locked. Waiting up to {seconds} s for its password; look for its window."
                     ));
                 }
-                OsKeyring.store(origin, key, may_ask).map_err(KeyringTrouble::into_failure)
+                OsKeyring.store(origin, key, may_ask).map_err(|trouble| trouble.into_failure(origin))
             }
             Self::PlainFile(file) => {
                 let path = file.path();
@@ -127,7 +132,7 @@ impl Storage {
                 ));
                 if file.store(origin, key)? {
                     context.terminal.warning(&format!(
-                        "other users could read {path} until now; replace the keys that were in it"
+                        "other users could read {path} until now; take the keys that were in it for known to them"
                     ));
                 }
                 Ok(())
@@ -139,7 +144,7 @@ impl Storage {
     fn check_stored(&self, origin: &Origin, key: &ApiKey) -> Result<(), Failure> {
         let same = match self {
             Self::Keyring => {
-                let stored = OsKeyring.read(origin).map_err(KeyringTrouble::into_failure)?;
+                let stored = OsKeyring.read(origin).map_err(|trouble| trouble.into_failure(origin))?;
                 stored.is_some_and(|bytes| *bytes == key.expose().as_bytes())
             }
             Self::PlainFile(file) => file.read(origin)?.is_some_and(|text| text.as_str() == key.expose()),

@@ -49,7 +49,7 @@ pub(super) fn run(_arguments: &LogoutArgs, context: &mut Context<'_>) -> Result<
         (Ok(_), Err(trouble)) => {
             let message = format!("the system keyring may still hold an API key for {origin}: {trouble}");
             let kind = FailureKind::NotLoggedIn;
-            Some(Failure::new(kind, message).with_hint(trouble.way_out_of_logout()))
+            Some(Failure::new(kind, message).with_hint(trouble.way_out_of_logout(&origin)))
         }
         (Ok(_), Ok(_)) => None,
     };

@@ -33,6 +33,8 @@ enum Verdict {
     NotReachable,
     /// There is no key.
     NoKey,
+    /// The source holds something that is no key or must not be used as one.
+    Unusable,
     /// An answer that says nothing about the key.
     Unknown,
 }
@@ -57,7 +59,7 @@ struct KeyringDocument {
 
 pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let origin = context.base()?.origin().clone();
-    let mut lookup = Lookup::run(context.settings(), &origin)?;
+    let mut lookup = Lookup::run(context.settings(), &origin);
     for warning in std::mem::take(&mut lookup.warnings) {
         context.terminal.warning(&warning);
     }
@@ -70,6 +72,7 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
     };
     let verdict = match &checked {
         Ok(_) => Verdict::Accepted,
+        Err(_) if lookup.unusable.is_some() => Verdict::Unusable,
         Err(_) if lookup.found.is_none() => Verdict::NoKey,
         Err(failure) => match failure.kind() {
             FailureKind::NotLoggedIn | FailureKind::Forbidden => Verdict::Rejected,
@@ -84,10 +87,14 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
         for line in lines(&lookup, &origin, verdict, project) {
             context.terminal.data(&line)?;
         }
-        if lookup.found.as_ref().is_some_and(|(_, source)| *source == KeySource::PlainFile) {
-            context.terminal.warning(
-                "the API key lies in plain text; 'aerostack auth login' moves it into the system keyring",
-            );
+        if lookup.source() == Some(KeySource::PlainFile) {
+            context.terminal.warning(&match lookup.keyring_state() {
+                KeyringState::Available => {
+                    let login = login_command(&origin);
+                    format!("the API key lies in plain text; '{login}' moves it into the system keyring")
+                }
+                _ => "the API key lies in plain text".to_owned(),
+            });
         }
     }
     checked.map(|_| ())
@@ -115,8 +122,7 @@ fn document<'a>(
     status: Verdict,
     project: Option<&'a str>,
 ) -> StatusDocument<'a> {
-    let found = lookup.found.as_ref();
-    let source = found.map(|(_, source)| *source);
+    let (found, source) = (lookup.found.as_ref(), lookup.source());
     StatusDocument {
         origin: origin.as_str(),
         status,
@@ -127,10 +133,7 @@ fn document<'a>(
         keyring: KeyringDocument {
             state: lookup.keyring_state(),
             message: lookup.trouble.as_ref().map(ToString::to_string),
-            hint: lookup
-                .trouble
-                .as_ref()
-                .map(super::super::credentials::keyring_trouble::KeyringTrouble::way_out),
+            hint: lookup.trouble.as_ref().map(|trouble| trouble.way_out(origin)),
         },
     }
 }
@@ -140,6 +143,7 @@ fn lines(lookup: &Lookup, origin: &Origin, verdict: Verdict, project: Option<&st
     let shown = |key: &ApiKey| key.last_four().map_or_else(|| "****".to_owned(), |end| format!("****{end}"));
     let key = match (&lookup.found, lookup.source_text()) {
         (Some((key, _)), Some(source)) => format!("{}, from {source}", shown(key)),
+        (None, Some(source)) => format!("unusable, from {source}"),
         _ => "none".to_owned(),
     };
     lines.push(format!("API key  {key}"));
@@ -152,7 +156,7 @@ fn lines(lookup: &Lookup, origin: &Origin, verdict: Verdict, project: Option<&st
         (Verdict::Rejected, _) => "not accepted".to_owned(),
         (Verdict::NotReachable, _) => "not checked: the API was not reachable".to_owned(),
         (Verdict::Unknown, _) => "not checked: the API gave no clear answer".to_owned(),
-        (Verdict::NoKey, _) => return lines,
+        (Verdict::NoKey | Verdict::Unusable, _) => return lines,
     };
     lines.push(format!("Status   {status}"));
     lines

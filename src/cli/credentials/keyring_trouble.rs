@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::login_command;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
+use crate::domain::Origin;
 
 /// Why the keyring could not be used. No variant holds a text that came with a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,50 +70,47 @@ impl KeyringTrouble {
     }
 
     /// What to do: first about the keyring itself, then the ways that need none.
-    pub fn way_out(&self) -> String {
-        match self.first_aid() {
-            Some(first) => format!("{first}; or {}", without_keyring()),
-            None => without_keyring(),
+    pub fn way_out(&self, origin: &Origin) -> String {
+        let (key, file) = (env_vars::API_KEY, env_vars::API_KEY_FILE);
+        let login = login_command(origin);
+        let without = format!("set {key} or {file}, or run '{login} --insecure-storage' (a plain-text file)");
+        match self.first_aid(origin) {
+            Some(first) => format!("{first}; or {without}"),
+            None => without,
         }
     }
 
     /// What to do to get at an entry that is to be removed.
-    pub fn way_out_of_logout(&self) -> String {
-        match self.first_aid() {
-            Some(first) => format!("{first}; then run 'aerostack auth logout' again"),
-            None => "run 'aerostack auth logout' again in a session that has a keyring".to_owned(),
+    pub fn way_out_of_logout(&self, origin: &Origin) -> String {
+        match self.first_aid(origin) {
+            Some(first) => format!("{first}; then log out again"),
+            None => "log out again in a session that has a keyring".to_owned(),
         }
     }
 
     /// What to do about the keyring itself.
-    fn first_aid(&self) -> Option<&'static str> {
-        match self {
-            Self::NoBus => None,
-            Self::NoService => Some("start one (gnome-keyring, KWallet, KeePassXC)"),
-            Self::NoCollection => Some("log in to the desktop once, or make one with seahorse"),
-            Self::Locked | Self::NotUnlocked => Some(
-                "unlock it (log in to the desktop, or run 'aerostack auth login' on a terminal and answer its \
-                 window)",
-            ),
-            Self::Slow(_) => Some("look for a window in which it asks for a password, or restart it"),
-            Self::Ambiguous => Some("run 'aerostack auth logout', then 'aerostack auth login'"),
-            Self::Failed(_) => Some("restart it"),
-        }
+    fn first_aid(&self, origin: &Origin) -> Option<String> {
+        let login = login_command(origin);
+        Some(match self {
+            Self::NoBus => return None,
+            Self::NoService => "start one (gnome-keyring, KWallet, KeePassXC)".to_owned(),
+            Self::NoCollection => "log in to the desktop once, or make one with seahorse".to_owned(),
+            Self::Locked => {
+                format!(
+                    "unlock it by logging in to the desktop, or run '{login}' on a terminal and answer its window"
+                )
+            }
+            Self::NotUnlocked => "unlock it by logging in to the desktop".to_owned(),
+            Self::Slow(_) => "look for a window in which it asks for a password, or restart it".to_owned(),
+            Self::Ambiguous => "log out, then log in again".to_owned(),
+            Self::Failed(_) => "restart it".to_owned(),
+        })
     }
 
     /// The failure (exit 4) of a command that needed it.
-    pub fn into_failure(self) -> Failure {
-        Failure::not_logged_in(self.to_string()).with_hint(self.way_out())
+    pub fn into_failure(self, origin: &Origin) -> Failure {
+        Failure::not_logged_in(self.to_string()).with_hint(self.way_out(origin))
     }
-}
-
-/// The three ways that need no keyring.
-fn without_keyring() -> String {
-    format!(
-        "set {} or {}, or run 'aerostack auth login --insecure-storage' (a plain-text file)",
-        env_vars::API_KEY,
-        env_vars::API_KEY_FILE
-    )
 }
 
 #[cfg(test)]
@@ -130,11 +129,17 @@ mod tests {
             KeyringTrouble::Ambiguous,
             KeyringTrouble::Failed("x".to_owned()),
         ];
+        let origin = crate::domain::UpstreamUrl::parse("https://api.example.com").unwrap().origin().clone();
         for trouble in all {
-            let failure = trouble.into_failure();
+            assert!(trouble.way_out_of_logout(&origin).contains("log out"), "{trouble}");
+            let failure = trouble.into_failure(&origin);
             assert_eq!(failure.exit_code(), 4);
             let hint = failure.hint().unwrap();
-            for way in ["AEROSTACK_API_KEY ", "AEROSTACK_API_KEY_FILE", "--insecure-storage"] {
+            for way in [
+                "AEROSTACK_API_KEY ",
+                "AEROSTACK_API_KEY_FILE",
+                "--api-url https://api.example.com:443 --insecure-storage",
+            ] {
                 assert!(hint.contains(way), "{hint}");
             }
         }

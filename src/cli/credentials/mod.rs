@@ -44,20 +44,26 @@ pub trait CredentialStore {
 
 impl CredentialStore for OsKeyring {
     fn api_key(&self, origin: &Origin) -> Result<Option<ApiKey>, Failure> {
-        let bytes = self.read(origin).map_err(KeyringTrouble::into_failure)?;
-        bytes.map(|bytes| of_keyring(&bytes)).transpose()
+        let bytes = self.read(origin).map_err(|trouble| trouble.into_failure(origin))?;
+        bytes.map(|bytes| of_keyring(&bytes, origin)).transpose()
     }
 }
 
 impl CredentialStore for PlainFile {
     fn api_key(&self, origin: &Origin) -> Result<Option<ApiKey>, Failure> {
         let text = self.read(origin)?;
-        text.map(|text| parse(&text, &self.path().display().to_string())).transpose()
+        text.map(|text| stored(&text, &self.path().display().to_string(), origin)).transpose()
     }
 }
 
-fn of_keyring(bytes: &[u8]) -> Result<ApiKey, Failure> {
-    parse(std::str::from_utf8(bytes).unwrap_or_default(), "the keyring's entry")
+fn of_keyring(bytes: &[u8], origin: &Origin) -> Result<ApiKey, Failure> {
+    stored(std::str::from_utf8(bytes).unwrap_or_default(), "the keyring's entry", origin)
+}
+
+/// A key from a place that a login fills.
+fn stored(text: &str, place: &str, origin: &Origin) -> Result<ApiKey, Failure> {
+    let hint = || format!("run '{}' to put one in its place", login_command(origin));
+    parse(text, place).map_err(|failure| failure.with_hint(hint()))
 }
 
 /// Where a key came from.
@@ -76,9 +82,13 @@ pub enum KeySource {
 
 /// What the stores said, in the contract's order. What comes after a store that has a key
 /// is not asked.
+#[derive(Default)]
 pub struct Lookup {
     /// The key and its source.
     pub found: Option<(ApiKey, KeySource)>,
+    /// A source that holds something that is no key or must not be used as one, and why.
+    /// What comes after it is not asked either.
+    pub unusable: Option<(KeySource, Failure)>,
     /// Why the keyring gave no answer.
     pub trouble: Option<KeyringTrouble>,
     /// Whether the keyring was asked.
@@ -90,46 +100,56 @@ pub struct Lookup {
 
 impl Lookup {
     /// Asks the stores.
-    ///
-    /// # Errors
-    /// When a store holds something that must not or cannot be used as a key.
-    pub fn run(settings: &Settings, origin: &Origin) -> Result<Self, Failure> {
-        let mut lookup =
-            Self { found: None, trouble: None, keyring_asked: false, warnings: Vec::new(), plain_path: None };
-        if let Some(key) =
-            EnvironmentKey(settings.api_key.as_ref().map(|key| key.as_str())).api_key(origin)?
-        {
-            lookup.found = Some((key, KeySource::Environment));
-            return Ok(lookup);
+    pub fn run(settings: &Settings, origin: &Origin) -> Self {
+        let mut lookup = Self::default();
+        match lookup.ask_all(settings, origin) {
+            Ok(found) => lookup.found = found,
+            Err(unusable) => lookup.unusable = Some(unusable),
+        }
+        lookup
+    }
+
+    fn ask_all(
+        &mut self,
+        settings: &Settings,
+        origin: &Origin,
+    ) -> Result<Option<(ApiKey, KeySource)>, (KeySource, Failure)> {
+        let of = |source: KeySource| move |failure: Failure| (source, failure);
+        let environment = EnvironmentKey(settings.api_key.as_ref().map(|key| key.as_str()));
+        if let Some(key) = environment.api_key(origin).map_err(of(KeySource::Environment))? {
+            return Ok(Some((key, KeySource::Environment)));
         }
         let file = KeyFile(settings.api_key_file.as_deref());
-        if let Some(key) = file.api_key(origin)? {
-            lookup.warnings.extend(file.warning());
-            lookup.found = Some((key, KeySource::File));
-            return Ok(lookup);
+        if let Some(key) = file.api_key(origin).map_err(of(KeySource::File))? {
+            self.warnings.extend(file.warning());
+            return Ok(Some((key, KeySource::File)));
         }
         if settings.os_keyring {
-            lookup.keyring_asked = true;
+            self.keyring_asked = true;
             match OsKeyring.read(origin) {
                 Ok(Some(bytes)) => {
-                    lookup.found = Some((of_keyring(&bytes)?, KeySource::Keyring));
-                    return Ok(lookup);
+                    let key = of_keyring(&bytes, origin).map_err(of(KeySource::Keyring))?;
+                    return Ok(Some((key, KeySource::Keyring)));
                 }
                 Ok(None) => {}
-                Err(trouble) => lookup.trouble = Some(trouble),
+                Err(trouble) => self.trouble = Some(trouble),
             }
         }
         let Some(plain) = settings.config_dir.as_deref().map(PlainFile::in_directory) else {
-            return Ok(lookup);
+            return Ok(None);
         };
-        if let Some(key) = plain.api_key(origin)? {
-            if let Some(trouble @ KeyringTrouble::Slow(_)) = &lookup.trouble {
-                lookup.warnings.push(format!("{trouble}; the plain-text file has a key"));
-            }
-            lookup.found = Some((key, KeySource::PlainFile));
+        self.plain_path = Some(plain.path());
+        let key = plain.api_key(origin).map_err(of(KeySource::PlainFile))?;
+        if let (Some(_), Some(trouble @ KeyringTrouble::Slow(_))) = (&key, &self.trouble) {
+            self.warnings.push(format!("{trouble}; the plain-text file has a key"));
         }
-        lookup.plain_path = Some(plain.path());
-        Ok(lookup)
+        Ok(key.map(|key| (key, KeySource::PlainFile)))
+    }
+
+    /// Where the key comes from, or what should have been one.
+    pub fn source(&self) -> Option<KeySource> {
+        let found = self.found.as_ref().map(|(_, source)| *source);
+        found.or(self.unusable.as_ref().map(|(source, _)| *source))
     }
 
     /// The keyring's state in one word.
@@ -143,8 +163,7 @@ impl Lookup {
 
     /// The source in words.
     pub fn source_text(&self) -> Option<String> {
-        let (_, source) = self.found.as_ref()?;
-        Some(match source {
+        Some(match self.source()? {
             KeySource::Environment => env_vars::API_KEY.to_owned(),
             KeySource::File => format!("the file that {} names", env_vars::API_KEY_FILE),
             KeySource::Keyring => "the system keyring".to_owned(),
@@ -155,16 +174,18 @@ impl Lookup {
         })
     }
 
-    /// The failure (exit 4) where no store has a key.
+    /// The failure (exit 4) where no store has a key that can be used.
     pub fn no_key(&self, origin: &Origin) -> Failure {
+        if let Some((_, failure)) = &self.unusable {
+            return failure.clone();
+        }
         if let Some(trouble) = &self.trouble {
             let message = format!("there is no API key for {origin} that can be read: {trouble}");
-            Failure::not_logged_in(message).with_hint(trouble.way_out())
-        } else {
-            let (key, file) = (env_vars::API_KEY, env_vars::API_KEY_FILE);
-            let hint = format!("run '{}', or set {key} or {file}", login_command(origin));
-            Failure::not_logged_in(format!("there is no API key for {origin}")).with_hint(hint)
+            return Failure::not_logged_in(message).with_hint(trouble.way_out(origin));
         }
+        let (key, file) = (env_vars::API_KEY, env_vars::API_KEY_FILE);
+        let hint = format!("run '{}', or set {key} or {file}", login_command(origin));
+        Failure::not_logged_in(format!("there is no API key for {origin}")).with_hint(hint)
     }
 }
 
@@ -183,7 +204,7 @@ pub fn login_command(origin: &Origin) -> String {
 /// # Errors
 /// Exit 4 when there is none, or none that can be used.
 pub fn find(settings: &Settings, origin: &Origin, terminal: &mut Terminal) -> Result<ApiKey, Failure> {
-    let mut lookup = Lookup::run(settings, origin)?;
+    let mut lookup = Lookup::run(settings, origin);
     for warning in std::mem::take(&mut lookup.warnings) {
         terminal.warning(&warning);
     }

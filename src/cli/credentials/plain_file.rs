@@ -60,15 +60,13 @@ impl From<Problem> for Failure {
                 format!("look at the rights of {}", path.display())
             }
             Problem::Odd { path, .. } => {
-                format!("move {} away, then run 'aerostack auth login' again", path.display())
+                format!("move {} away, then log in again", path.display())
             }
             Problem::OpenToOthers(path) => format!(
-                "if nobody can have read the key, 'chmod go= {}' closes it; otherwise replace the key",
+                "'chmod go= {}' closes it; but take its keys for known to the others, and log in with new ones",
                 path.display()
             ),
-            Problem::Damaged(path) => {
-                format!("remove {}, then run 'aerostack auth login' again", path.display())
-            }
+            Problem::Damaged(path) => format!("move {} away, then log in again", path.display()),
             Problem::Busy(_) => "try again".to_owned(),
         };
         Self::not_logged_in(format!("the plain-text key file is not used: {problem}")).with_hint(hint)
@@ -97,10 +95,7 @@ impl PlainFile {
     /// # Errors
     /// Exit 4 when file or folder could have been made or read by somebody else.
     pub fn read(&self, origin: &Origin) -> Result<Option<Zeroizing<String>>, Failure> {
-        if matches!(
-            statat(CWD, self.path(), AtFlags::SYMLINK_NOFOLLOW),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS)
-        ) {
+        if self.is_absent() {
             return Ok(None);
         }
         let Some((folder, writable_by_others)) = self.open_folder()? else { return Ok(None) };
@@ -149,6 +144,9 @@ impl PlainFile {
     /// # Errors
     /// As for [`PlainFile::store`].
     pub fn remove(&self, origin: &Origin) -> Result<bool, Failure> {
+        if self.is_absent() {
+            return Ok(false);
+        }
         let Some((folder, _)) = self.open_folder()? else { return Ok(false) };
         let _lock = self.lock(&folder)?;
         let (mut content, _) = self.content(&folder)?;
@@ -162,6 +160,12 @@ impl PlainFile {
             self.write(&folder, &content)?;
         }
         Ok(true)
+    }
+
+    /// Whether there is nothing at all in its place, whatever the folder is.
+    fn is_absent(&self) -> bool {
+        let found = statat(CWD, self.path(), AtFlags::SYMLINK_NOFOLLOW);
+        matches!(found, Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS))
     }
 
     /// The folder, if it is there and ours, and whether others can put files into it.
