@@ -1,23 +1,24 @@
 //! What a command works with: the terminal, the settings, the global options and the
 //! API's client, which is made when it is first needed.
 
-use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Certificate;
 use serde::Serialize;
 
 use super::config_file::ConfigFile;
-use super::failure::{Failure, FailureKind};
+use super::failure::Failure;
 use super::global_options::{DEFAULT_API_URL, GlobalOptions};
 use super::settings::Settings;
+use super::talker::Talker;
 use super::terminal::Terminal;
-use super::{credentials, env_vars, printable};
-use crate::client::{ApiBase, ApiClient};
+use super::{credentials, env_vars, interruption, network, printable};
+use crate::client::{ApiBase, ApiClient, Event};
 use crate::domain::{ApiKey, WorkspaceSlug};
 
 /// The workspace that every project starts with.
 const DEFAULT_WORKSPACE: &str = "default";
+/// A pause between two tries that is longer than this is announced.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a command works with.
 pub struct Context<'a> {
@@ -63,7 +64,6 @@ impl<'a> Context<'a> {
 
     /// The client of the admin API.
     pub fn api(&mut self) -> Result<&mut ApiClient, Failure> {
-        self.show_requests();
         let client = if let Some(client) = self.client.take() {
             client
         } else {
@@ -75,34 +75,23 @@ impl<'a> Context<'a> {
 
     /// The client of the admin API with this key, whatever is stored.
     pub fn api_with(&mut self, key: &ApiKey) -> Result<&mut ApiClient, Failure> {
-        self.show_requests();
         let client = self.connect(key)?;
         Ok(self.client.insert(client))
     }
 
     fn connect(&self, key: &ApiKey) -> Result<ApiClient, Failure> {
         let base = self.base()?;
-        let authorities = match self.options.ca_cert.as_deref().or(self.settings.ca_cert.as_deref()) {
-            Some(path) if base.is_https() => Some(read_authorities(path)?),
-            _ => None,
-        };
-        let own_authorities = authorities.is_some();
-        let client = ApiClient::new(base, key, authorities, Duration::from_secs(self.options.timeout));
-        client.map_err(|error| if own_authorities { unusable_authorities() } else { error.into() })
+        let network = network::around(&base, self.options.ca_cert.as_deref(), self.settings)?;
+        let limit = Duration::from_secs(self.options.timeout);
+        let mut client = ApiClient::new(base, key, network, limit)?;
+        client.observe(narrator(self.terminal.talker(), self.options.verbose));
+        client.show_requests_in(interruption::outside_requests());
+        Ok(client)
     }
 
-    /// With `--verbose`, one line for each request since the last time.
-    pub fn show_requests(&mut self) {
-        let exchanges = self.client.as_mut().map(ApiClient::take_exchanges).unwrap_or_default();
-        if !self.options.verbose {
-            return;
-        }
-        for exchange in exchanges {
-            let status = exchange.status.map_or_else(|| "failed".to_owned(), |status| status.to_string());
-            let id = exchange.request_id.as_deref().map_or_else(|| "-".into(), printable::one_line);
-            let time = exchange.elapsed.as_millis();
-            self.terminal.talk(&format!("{} {} {status} {id} {time} ms", exchange.method, exchange.path));
-        }
+    /// What to say when Ctrl-C ended the command.
+    pub(super) fn interrupted(&self) -> Failure {
+        interruption::failure(self.client.as_ref())
     }
 
     /// The workspace: `-w`, `AEROSTACK_WORKSPACE`, `workspace use`, `default`.
@@ -140,14 +129,50 @@ impl<'a> Context<'a> {
     }
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let pem = std::fs::read(path)
-        .map_err(|error| Failure::usage(format!("could not read the file of --ca-cert: {error}")))?;
-    let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-    if found.is_empty() { Err(unusable_authorities()) } else { Ok(found) }
+/// Says what goes on: with `--verbose` each try and each pause, else pauses that somebody
+/// who watches would wonder about.
+fn narrator(mut talker: Talker, verbose: bool) -> impl FnMut(Event) {
+    move |event| match event {
+        Event::Tried(exchange) if verbose => {
+            let status = exchange.status.map_or_else(|| "failed".to_owned(), |status| status.to_string());
+            let id = exchange.request_id.as_deref().map_or_else(|| "-".into(), printable::one_line);
+            let time = exchange.elapsed.as_millis();
+            talker.talk(&format!("{} {} {status} {id} {time} ms", exchange.method, exchange.path));
+        }
+        Event::Waiting { cause, pause } if verbose => {
+            talker.talk(&format!("{cause}; trying again in {} ms", pause.as_millis()));
+        }
+        Event::Waiting { cause, pause } if pause > LONG_PAUSE => {
+            talker.note(&format!("{cause}; trying again in {} s", pause.as_secs_f64().ceil()));
+        }
+        Event::Tried(_) | Event::Waiting { .. } => {}
+    }
 }
 
-fn unusable_authorities() -> Failure {
-    Failure::new(FailureKind::Usage, "the file of --ca-cert holds no usable certificate")
-        .with_hint(format!("give a PEM file with --ca-cert or {}", env_vars::CA_CERT))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::terminal::Style;
+    use crate::client::Cause;
+
+    #[test]
+    fn only_long_pauses_are_announced() {
+        let said = |style: Style, verbose: bool, millis: u64| {
+            let mut terminal = Terminal::captured(false);
+            terminal.set_style(style);
+            let cause = Cause::Status { status: 429, asked: true };
+            let pause = Duration::from_millis(millis);
+            narrator(terminal.talker(), verbose)(Event::Waiting { cause, pause });
+            terminal.err_text()
+        };
+        let line = "the server answered HTTP 429 (too many requests) and asks to wait; trying again in";
+        let plain = Style::default();
+        assert_eq!(said(plain, false, 2_000), "");
+        assert_eq!(said(plain, false, 2_001), format!("{line} 3 s\n"));
+        assert_eq!(said(plain, true, 300), format!("{line} 300 ms\n"));
+        assert_eq!(said(plain, true, 5_000), format!("{line} 5000 ms\n"), "once, not twice");
+        for style in [Style { quiet: true, ..plain }, Style { json: true, ..plain }] {
+            assert_eq!(said(style, false, 5_000), "");
+        }
+    }
 }

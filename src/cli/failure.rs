@@ -3,10 +3,6 @@
 
 use serde::Serialize;
 
-use super::printable;
-use crate::api::error::ErrorCode;
-use crate::client::ClientError;
-
 /// Kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -30,6 +26,70 @@ pub enum FailureKind {
     Interrupted,
 }
 
+impl FailureKind {
+    /// Every kind, in the order of the exit codes.
+    pub const ALL: [Self; 9] = [
+        Self::Unexpected,
+        Self::Usage,
+        Self::NotFound,
+        Self::NotLoggedIn,
+        Self::Forbidden,
+        Self::Conflict,
+        Self::Network,
+        Self::RateLimited,
+        Self::Interrupted,
+    ];
+
+    /// The exit code of the contract.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Unexpected => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::NotLoggedIn => 4,
+            Self::Forbidden => 5,
+            Self::Conflict => 6,
+            Self::Network => 7,
+            Self::RateLimited => 8,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// What `aerostack help exit-codes` says of it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Unexpected => "unexpected; also: the server could not start",
+            Self::Usage => {
+                "wrong usage, a value or header that is refused, a question that was not confirmed"
+            }
+            Self::NotFound => "not found",
+            Self::NotLoggedIn => {
+                "no API key, it cannot be read (the keyring is locked, for example), or it is not accepted"
+            }
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict, or only a part was done",
+            Self::Network => "network, proxy, TLS, time limit, or plain http to another machine",
+            Self::RateLimited => "too many requests",
+            Self::Interrupted => "interrupted (Ctrl-C)",
+        }
+    }
+
+    /// The field `code` of the error document, for failures that no server reported.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unexpected => "internal",
+            Self::Usage => "invalid_request",
+            Self::NotFound => "not_found",
+            Self::NotLoggedIn => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::Network => "network",
+            Self::RateLimited => "rate_limited",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// Why a command did not do what it should.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -43,7 +103,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of a kind, with what happened and why.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, code: default_code(kind), message: message.into(), hint: None, request_id: None }
+        Self { kind, code: kind.code(), message: message.into(), hint: None, request_id: None }
     }
 
     /// Wrong use of the command line.
@@ -64,6 +124,17 @@ impl Failure {
     /// No API key, or a text that is none.
     pub fn not_logged_in(message: impl Into<String>) -> Self {
         Self::new(FailureKind::NotLoggedIn, message)
+    }
+
+    /// What a server reported, with its word for it and its id of the request.
+    pub(super) fn reported(
+        kind: FailureKind,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: Option<String>,
+        request_id: Option<String>,
+    ) -> Self {
+        Self { kind, code, message: message.into(), hint, request_id }
     }
 
     /// Help was printed instead of a message.
@@ -90,7 +161,7 @@ impl Failure {
     pub fn partly_done(self, done: &str) -> Self {
         let message = format!("{done}: {}", self.message);
         let kind = FailureKind::Conflict;
-        Self { kind, code: default_code(kind), message, ..self }
+        Self { kind, code: kind.code(), message, ..self }
     }
 
     /// The kind.
@@ -115,20 +186,11 @@ impl Failure {
 
     /// The exit code of the contract.
     pub fn exit_code(&self) -> u8 {
-        match self.kind {
-            FailureKind::Unexpected => 1,
-            FailureKind::Usage => 2,
-            FailureKind::NotFound => 3,
-            FailureKind::NotLoggedIn => 4,
-            FailureKind::Forbidden => 5,
-            FailureKind::Conflict => 6,
-            FailureKind::Network => 7,
-            FailureKind::RateLimited => 8,
-            FailureKind::Interrupted => 130,
-        }
+        self.kind.exit_code()
     }
 
-    /// The error document of `--json`; always with all four members.
+    /// The error document of `--json`; always with all four members. `request_id` is empty
+    /// where no server reported the failure.
     pub fn document(&self) -> FailureDocument<'_> {
         FailureDocument {
             error: FailureDetail {
@@ -155,97 +217,6 @@ struct FailureDetail<'a> {
     request_id: &'a str,
 }
 
-/// The field `code` for failures that no server reported.
-fn default_code(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Unexpected => "internal",
-        FailureKind::Usage => "invalid_request",
-        FailureKind::NotFound => "not_found",
-        FailureKind::NotLoggedIn => "unauthorized",
-        FailureKind::Forbidden => "forbidden",
-        FailureKind::Conflict => "conflict",
-        FailureKind::Network => "network",
-        FailureKind::RateLimited => "rate_limited",
-        FailureKind::Interrupted => "interrupted",
-    }
-}
-
-fn code_of(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::InvalidRequest => "invalid_request",
-        ErrorCode::Unauthorized => "unauthorized",
-        ErrorCode::Forbidden => "forbidden",
-        ErrorCode::NotFound => "not_found",
-        ErrorCode::Conflict => "conflict",
-        ErrorCode::TooLarge => "too_large",
-        ErrorCode::InvalidValue => "invalid_value",
-        ErrorCode::RateLimited => "rate_limited",
-        ErrorCode::StorageFull => "storage_full",
-        ErrorCode::Internal => "internal",
-    }
-}
-
-fn kind_of_status(status: u16) -> FailureKind {
-    match status {
-        401 => FailureKind::NotLoggedIn,
-        403 => FailureKind::Forbidden,
-        404 => FailureKind::NotFound,
-        409 => FailureKind::Conflict,
-        413 | 422 => FailureKind::Usage,
-        429 => FailureKind::RateLimited,
-        _ => FailureKind::Unexpected,
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        let certificate = error.is_certificate_problem();
-        let uncertain = error.is_uncertain();
-        let text = printable::one_line(&error.to_string()).into_owned();
-        match error {
-            ClientError::BadBase => {
-                Self::usage(text).with_hint("give one with --api-url or AEROSTACK_API_URL")
-            }
-            ClientError::NotEncrypted(_) => {
-                Self::new(FailureKind::Network, format!("{text}; the API key was not sent"))
-                    .with_hint("use an https:// URL")
-            }
-            ClientError::NoTls => Self::new(FailureKind::Network, text)
-                .with_hint("install the system's CA certificates, or name a PEM file with --ca-cert"),
-            ClientError::Unreachable { .. } | ClientError::TimedOut { .. } => {
-                let failure = Self::new(FailureKind::Network, text);
-                if certificate {
-                    failure.with_hint(
-                        "if the server's certificate is your own, name its PEM file with --ca-cert",
-                    )
-                } else if uncertain {
-                    failure.with_hint("the change may have been made all the same; look before trying again")
-                } else {
-                    failure.with_hint("check --api-url and the network; --timeout sets the time limit")
-                }
-            }
-            ClientError::TooLong => Self::new(FailureKind::Unexpected, text),
-            ClientError::Redirected { request_id, .. } => Self {
-                hint: Some("give the API's final address with --api-url or AEROSTACK_API_URL".to_owned()),
-                request_id,
-                ..Self::new(FailureKind::Unexpected, text)
-            },
-            ClientError::NotTheApi { request_id, .. } => Self {
-                hint: Some("check --api-url; a proxy or another server may have answered".to_owned()),
-                request_id,
-                ..Self::new(FailureKind::Unexpected, text)
-            },
-            ClientError::Refused { status, code, hint, request_id, .. } => {
-                let kind = kind_of_status(status);
-                let own = (kind == FailureKind::NotLoggedIn)
-                    .then(|| "the key may be revoked or for another server; 'aerostack auth status' shows where it comes from".to_owned());
-                let hint = hint.map(|hint| printable::one_line(&hint).into_owned()).or(own);
-                Self { code: code_of(code), hint, request_id, ..Self::new(kind, text) }
-            }
-        }
-    }
-}
-
 impl From<anyhow::Error> for Failure {
     /// Causes of the edge (files, output), outermost first; never with a backtrace.
     fn from(error: anyhow::Error) -> Self {
@@ -257,39 +228,13 @@ impl From<anyhow::Error> for Failure {
 mod tests {
     use super::*;
 
-    fn refused(status: u16) -> Failure {
-        let (code, message) = (ErrorCode::Internal, "no\u{1b}[2J\nerror: x".to_owned());
-        ClientError::Refused { status, code, message, hint: None, request_id: Some("r".to_owned()) }.into()
-    }
-
     #[test]
-    fn each_status_has_its_exit_code() {
-        let expected =
-            [(400, 1), (401, 4), (403, 5), (404, 3), (409, 6), (413, 2), (422, 2), (429, 8), (500, 1)];
-        for (status, exit) in expected.into_iter().chain([(502, 1), (507, 1), (418, 1)]) {
-            assert_eq!(refused(status).exit_code(), exit, "{status}");
-        }
-        let exit = |error: ClientError| Failure::from(error).exit_code();
-        assert_eq!(exit(ClientError::TimedOut { seconds: 1, changes: true }), 7);
-        assert_eq!(exit(ClientError::NoTls), 7);
-        assert_eq!(exit(ClientError::BadBase), 2);
-        assert_eq!(exit(ClientError::NotTheApi { status: 200, request_id: None }), 1);
-        assert_eq!(exit(ClientError::Redirected { status: 302, request_id: None }), 1);
-        assert_eq!(Failure::new(FailureKind::Interrupted, "").exit_code(), 130);
-    }
-
-    #[test]
-    fn server_text_stays_on_its_line() {
-        assert_eq!(refused(404).message(), "no\\u{1b}[2J\\u{a}error: x");
-    }
-
-    #[test]
-    fn codes_are_the_api_s_words() {
-        use ErrorCode as C;
-        let all = [C::InvalidRequest, C::Unauthorized, C::Forbidden, C::NotFound, C::Conflict, C::TooLarge];
-        for code in all.into_iter().chain([C::InvalidValue, C::RateLimited, C::StorageFull, C::Internal]) {
-            assert_eq!(serde_json::to_value(code).unwrap(), code_of(code));
-        }
+    fn every_kind_has_its_own_exit_code_and_word() {
+        let mut exits: Vec<_> = FailureKind::ALL.iter().map(|kind| kind.exit_code()).collect();
+        assert!(exits.is_sorted() && !exits.contains(&0));
+        exits.dedup();
+        let words: std::collections::HashSet<_> = FailureKind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!((exits.len(), words.len()), (FailureKind::ALL.len(), FailureKind::ALL.len()));
     }
 
     #[test]

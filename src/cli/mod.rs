@@ -2,6 +2,7 @@
 //! the state of the process, so that one process can run many commands.
 
 mod auth;
+mod client_failure;
 pub mod config_file;
 pub mod confirmation;
 pub mod context;
@@ -15,11 +16,13 @@ pub mod failure;
 pub mod global_options;
 pub mod hardening;
 mod hidden_input;
+mod interruption;
 #[cfg(feature = "server")]
 mod keygen;
 mod mcp;
 #[cfg(feature = "server")]
 mod mock;
+pub mod network;
 pub mod printable;
 pub mod problem;
 mod secrets;
@@ -27,7 +30,9 @@ mod secrets;
 mod serve;
 pub mod settings;
 pub mod table;
+pub mod talker;
 pub mod terminal;
+pub mod topics;
 mod workspace;
 
 use std::ffi::OsString;
@@ -49,7 +54,8 @@ use terminal::Terminal;
     version,
     term_width = 80,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = topics::AT_THE_END_OF_HELP
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -67,6 +73,8 @@ enum Command {
     #[cfg(feature = "server")]
     #[command(flatten)]
     Start(StartCommand),
+    #[command(flatten)]
+    Topic(topics::Topic),
 }
 
 /// The commands that speak to the admin API.
@@ -124,6 +132,7 @@ impl Command {
             Self::Api(_) => None,
             #[cfg(feature = "server")]
             Self::Start(_) => None,
+            Self::Topic(_) => None,
         }
     }
 }
@@ -191,6 +200,7 @@ pub fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<(),
         Command::Api(command) => run_with_api(command, &options, settings, terminal),
         #[cfg(feature = "server")]
         Command::Start(command) => command.run(terminal),
+        Command::Topic(topic) => terminal.data(topic.page().trim_end()),
     }
 }
 
@@ -205,8 +215,8 @@ fn run_with_api(
         .build()
         .context("could not start the runtime")?;
     let mut context = Context::new(terminal, settings, options);
-    let result = runtime.block_on(command.run(&mut context));
-    context.show_requests();
+    let ended = runtime.block_on(interruption::unless_interrupted(command.run(&mut context)));
+    let result = ended.and_then(|done| done.unwrap_or_else(|| Err(context.interrupted())));
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
     result

@@ -1,7 +1,7 @@
 //! Everything that comes from the environment, read once; nothing else in the command
 //! line reads it. A variable that is set but empty counts as not set.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -22,6 +22,14 @@ pub struct Settings {
     pub workspace: Option<String>,
     /// PEM file with certificate authorities.
     pub ca_cert: Option<PathBuf>,
+    /// PEM file with authorities instead of the system's.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// Folders with such files.
+    pub ssl_cert_dirs: Vec<PathBuf>,
+    /// URL of the proxy for https, unchecked; it may hold a password.
+    pub https_proxy: Option<Zeroizing<String>>,
+    /// Hosts that are reached without it.
+    pub no_proxy: Option<String>,
     /// The user's configuration directory; `None` when there is no home.
     pub config_dir: Option<PathBuf>,
     /// The user's home, where an older command line left its key.
@@ -57,6 +65,12 @@ impl Settings {
             api_key_file: given(env_vars::API_KEY_FILE).map(PathBuf::from),
             workspace: text(env_vars::WORKSPACE),
             ca_cert: given(env_vars::CA_CERT).map(PathBuf::from),
+            ssl_cert_file: given(env_vars::SSL_CERT_FILE).map(PathBuf::from),
+            ssl_cert_dirs: given(env_vars::SSL_CERT_DIR).map(|list| folders(&list)).unwrap_or_default(),
+            https_proxy: text(env_vars::HTTPS_PROXY)
+                .or_else(|| text(env_vars::HTTPS_PROXY_LOWER))
+                .map(Zeroizing::new),
+            no_proxy: text(env_vars::NO_PROXY).or_else(|| text(env_vars::NO_PROXY_LOWER)),
             config_dir: config_dir.filter(|path| path.is_absolute()),
             home: None,
             os_keyring: false,
@@ -65,6 +79,10 @@ impl Settings {
             dumb_terminal: given(env_vars::TERM).is_some_and(|value| value == "dumb"),
         }
     }
+}
+
+fn folders(list: &OsStr) -> Vec<PathBuf> {
+    std::env::split_paths(list).filter(|folder| !folder.as_os_str().is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -78,7 +96,39 @@ mod tests {
         assert!(
             settings.api_key_file.is_none() && settings.ca_cert.is_none() && settings.config_dir.is_none()
         );
+        assert!(settings.ssl_cert_file.is_none() && settings.ssl_cert_dirs.is_empty());
+        assert!(settings.https_proxy.is_none() && settings.no_proxy.is_none());
         assert!(!settings.no_color && !settings.force_color && !settings.dumb_terminal);
+    }
+
+    #[test]
+    fn every_variable_that_is_read_is_explained() {
+        let read = std::cell::RefCell::new(Vec::new());
+        Settings::from_variables(
+            |name| {
+                read.borrow_mut().push(name.to_owned());
+                None
+            },
+            None,
+        );
+        let texts: Vec<_> = env_vars::COMMAND_LINE.iter().flat_map(|var| [var.name, var.meaning]).collect();
+        for name in read.into_inner() {
+            assert!(texts.iter().any(|text| text.contains(&name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn both_spellings_of_the_proxy_variables() {
+        let proxy = |set: &[&str]| {
+            let variable = |name: &str| set.contains(&name).then(|| OsString::from(name));
+            let settings = Settings::from_variables(variable, None);
+            settings.https_proxy.map(|proxy| proxy.to_string()).zip(settings.no_proxy)
+        };
+        let pair = |one: &str, two: &str| Some((one.to_owned(), two.to_owned()));
+        assert_eq!(proxy(&["HTTPS_PROXY", "NO_PROXY"]), pair("HTTPS_PROXY", "NO_PROXY"));
+        assert_eq!(proxy(&["https_proxy", "no_proxy"]), pair("https_proxy", "no_proxy"));
+        assert_eq!(proxy(&["https_proxy", "HTTPS_PROXY", "NO_PROXY"]), pair("HTTPS_PROXY", "NO_PROXY"));
+        assert_eq!(proxy(&["ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY"]), None);
     }
 
     #[test]
@@ -92,6 +142,10 @@ mod tests {
         assert_eq!(settings.api_key_file, Some(PathBuf::from("aerostack_api_key_file")));
         assert_eq!(settings.workspace.as_deref(), Some("aerostack_workspace"));
         assert_eq!(settings.ca_cert, Some(PathBuf::from("aerostack_ca_cert")));
+        assert_eq!(settings.ssl_cert_file, Some(PathBuf::from("ssl_cert_file")));
+        assert_eq!(settings.ssl_cert_dirs, [PathBuf::from("ssl_cert_dir")]);
+        assert_eq!(settings.https_proxy.as_ref().map(|proxy| proxy.as_str()), Some("https_proxy"));
+        assert_eq!(settings.no_proxy.as_deref(), Some("no_proxy"));
         assert_eq!(settings.config_dir, Some(PathBuf::from("/c")));
         assert!(settings.no_color && settings.force_color && !settings.dumb_terminal);
     }

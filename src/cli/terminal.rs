@@ -2,8 +2,10 @@
 //! input. Data goes to `out`, talk to `err`. Control characters never get through,
 //! wherever a text came from.
 
+use std::cell::RefCell;
 use std::io::{self, BufRead as _, Cursor, IsTerminal as _, Read, Write as _};
 use std::os::fd::AsFd as _;
+use std::rc::Rc;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -12,6 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::failure::{Failure, FailureKind};
 use super::hidden_input::{self, HiddenLine, Progress};
 use super::printable;
+use super::talker::Talker;
 
 /// Bytes that are read from standard input at a time.
 const CHUNK_BYTES: usize = 8 << 10;
@@ -27,10 +30,12 @@ pub struct Style {
     pub json: bool,
 }
 
-enum Output {
+/// Where text goes.
+#[derive(Clone)]
+pub(super) enum Output {
     Stdout,
     Stderr,
-    Captured(Vec<u8>),
+    Captured(Rc<RefCell<Vec<u8>>>),
 }
 
 enum Input {
@@ -64,8 +69,8 @@ impl Terminal {
     /// One that collects what is printed; `tty` says whether it passes for a terminal.
     pub fn captured(tty: bool) -> Self {
         Self {
-            out: Output::Captured(Vec::new()),
-            err: Output::Captured(Vec::new()),
+            out: Output::Captured(Rc::default()),
+            err: Output::Captured(Rc::default()),
             input: Input::Captured(Cursor::new(Vec::new())),
             input_is_tty: tty,
             err_is_tty: tty,
@@ -107,9 +112,18 @@ impl Terminal {
 
     /// Prints data, with a line end. A reader that went away is no failure.
     pub fn data(&mut self, text: &str) -> Result<(), Failure> {
+        self.print(text, true)
+    }
+
+    /// Prints data that cannot be had a second time: a reader that went away is a failure.
+    pub fn data_once(&mut self, text: &str) -> Result<(), Failure> {
+        self.print(text, false)
+    }
+
+    fn print(&mut self, text: &str, may_be_lost: bool) -> Result<(), Failure> {
         let line = Zeroizing::new(format!("{}\n", printable::lines(text)));
         match self.out.write(line.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error) if !(may_be_lost && error.kind() == io::ErrorKind::BrokenPipe) => {
                 Err(anyhow::Error::new(error).context("could not write to standard output").into())
             }
             _ => Ok(()),
@@ -118,15 +132,24 @@ impl Terminal {
 
     /// Prints one JSON document as data.
     pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let text = Zeroizing::new(serde_json::to_string(document).context("could not write JSON")?);
-        self.data(&printable::json(&text))
+        let text = json_text(document)?;
+        self.data(&text)
+    }
+
+    /// Prints one JSON document as data that cannot be had a second time.
+    pub fn json_once(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        let text = json_text(document)?;
+        self.data_once(&text)
     }
 
     /// Says something that only people need.
     pub fn note(&mut self, text: &str) {
-        if !self.style.quiet && !self.style.json {
-            self.talk(text);
-        }
+        self.talker().note(text);
+    }
+
+    /// A way to talk while the terminal is lent to somebody else.
+    pub fn talker(&self) -> Talker {
+        Talker::new(self.err.clone(), self.style)
     }
 
     /// Says something that must not be missed. Among JSON errors it is a JSON document on
@@ -144,9 +167,7 @@ impl Terminal {
     /// Says something unconditionally: a help text, a line of `--verbose`, a question's
     /// preamble.
     pub fn talk(&mut self, text: &str) {
-        let line = format!("{}\n", printable::lines(text));
-        // Where talk cannot be shown there is nowhere to say so.
-        let _ = self.err.write(line.as_bytes());
+        self.talker().talk(text);
     }
 
     /// Shows a failure: `error:`, `hint:`, `request id:`, or one JSON document.
@@ -225,6 +246,11 @@ impl Terminal {
     }
 }
 
+fn json_text(document: &impl Serialize) -> Result<Zeroizing<String>, Failure> {
+    let text = Zeroizing::new(serde_json::to_string(document).context("could not write JSON")?);
+    Ok(Zeroizing::new(printable::json(&text).into_owned()))
+}
+
 fn hidden_line_of(input: &mut Cursor<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
     let mut line = HiddenLine::new();
     for byte in input.bytes().map_while(Result::ok) {
@@ -262,7 +288,8 @@ fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroiz
 }
 
 impl Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of it.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Stdout => {
                 let mut out = io::stdout().lock();
@@ -270,13 +297,13 @@ impl Output {
                 out.flush()
             }
             Self::Stderr => io::stderr().lock().write_all(bytes),
-            Self::Captured(text) => text.write_all(bytes),
+            Self::Captured(text) => text.borrow_mut().write_all(bytes),
         }
     }
 
     fn text(&self) -> String {
         match self {
-            Self::Captured(text) => String::from_utf8_lossy(text).into_owned(),
+            Self::Captured(text) => String::from_utf8_lossy(&text.borrow()).into_owned(),
             Self::Stdout | Self::Stderr => String::new(),
         }
     }

@@ -1,80 +1,40 @@
-//! The admin API's client: base URL, key, time limit and one `send`. Redirects are
-//! never followed, proxies are not used, and plain http goes to this machine only.
+//! The admin API's client: base URL, key, time limit and one `send`, which tries again what
+//! may be tried again. It prints nothing: who wants to know is told by `Event`s.
 
+mod answer;
+mod api_base;
 mod api_key;
 pub mod error;
+pub mod proxy;
+mod retry;
 pub mod secrets;
 pub mod servers;
 pub mod tokens;
+pub mod transport;
 pub mod workspaces;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Certificate, Method, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use url::Url;
 use zeroize::Zeroizing;
 
+pub use answer::MAX_ANSWER_BYTES;
+pub use api_base::ApiBase;
 pub use error::ClientError;
+pub use retry::Cause;
+pub use transport::Network;
 
-use crate::api::error::ErrorDocument;
 use crate::api::routes;
 use crate::domain::ApiKey;
-use crate::domain::origin::{Origin, is_loopback_host};
+use answer::{Answer, Broken};
+use retry::Repeat;
 
-/// Longest answer that is read, in bytes.
-pub const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// Longest time for one connection to come up.
-const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Header with the request's id.
-const REQUEST_ID: &str = "x-request-id";
-
-/// Where the admin API is: checked, without a slash at its end.
-#[derive(Debug, Clone)]
-pub struct ApiBase {
-    url: Url,
-    origin: Origin,
-}
-
-impl ApiBase {
-    /// Accepts an https URL, or an http URL of this machine.
-    ///
-    /// # Errors
-    /// [`ClientError::BadBase`] for what is no such URL, [`ClientError::NotEncrypted`]
-    /// for plain http to another machine.
-    pub fn parse(text: &str) -> Result<Self, ClientError> {
-        let url = Url::parse(text).map_err(|_| ClientError::BadBase)?;
-        let origin = Origin::of(&url).ok_or(ClientError::BadBase)?;
-        let has_user = !url.username().is_empty() || url.password().is_some();
-        if has_user || url.query().is_some() || url.fragment().is_some() {
-            return Err(ClientError::BadBase);
-        }
-        if url.scheme() == "http" && !is_loopback_host(&url) {
-            return Err(ClientError::NotEncrypted(origin));
-        }
-        Ok(Self { url, origin })
-    }
-
-    /// Scheme, host and port, to which an API key is bound.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// Whether the connection is encrypted.
-    pub fn is_https(&self) -> bool {
-        self.url.scheme() == "https"
-    }
-
-    /// The URL of a route; `path` is one of `api::routes` and may have a query.
-    fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
-    }
-}
-
-/// One request that was made, for `--verbose`.
+/// One try of a request.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// `GET` and so on.
@@ -89,206 +49,229 @@ pub struct Exchange {
     pub elapsed: Duration,
 }
 
+/// What happens while a request is under way.
+#[derive(Debug)]
+pub enum Event {
+    /// A try ended.
+    Tried(Exchange),
+    /// The next try comes after this pause, which begins now.
+    Waiting {
+        /// Why.
+        cause: Cause,
+        /// How long.
+        pause: Duration,
+    },
+}
+
+/// What became of the changes that a client was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The API said of at least one that it was made.
+    pub made: bool,
+    /// Of one it is not known.
+    pub uncertain: bool,
+}
+
 /// The client of one command.
 pub struct ApiClient {
     base: ApiBase,
     http: reqwest::Client,
+    /// The proxy's host and port.
+    proxy: Option<String>,
     authorization: HeaderValue,
     time_limit: Duration,
     time_left: Duration,
-    exchanges: Vec<Exchange>,
+    changes: Changes,
+    observer: Box<dyn FnMut(Event)>,
+    outside_requests: Arc<AtomicBool>,
 }
 
 impl ApiClient {
-    /// Builds a client. `authorities` replaces the system's certificate authorities;
-    /// `time_limit` is for all requests of this client together.
+    /// Builds a client. `time_limit` is for all requests of this client together, pauses
+    /// between tries included.
     ///
     /// # Errors
     /// [`ClientError::NoTls`] when there are no certificate authorities to check with.
     pub fn new(
         base: ApiBase,
         key: &ApiKey,
-        authorities: Option<Vec<Certificate>>,
+        network: Network,
         time_limit: Duration,
     ) -> Result<Self, ClientError> {
-        let http = build_http(&base, authorities, time_limit)?;
+        let proxy = network.proxy.as_ref().map(proxy::Proxy::name);
+        let http = transport::http_client(&base, network, time_limit)?;
         let text = Zeroizing::new(format!("Bearer {}", key.expose()));
         let mut authorization = HeaderValue::from_str(&text).map_err(|_| ClientError::NoTls)?;
         authorization.set_sensitive(true);
-        Ok(Self { base, http, authorization, time_limit, time_left: time_limit, exchanges: Vec::new() })
+        Ok(Self {
+            base,
+            http,
+            proxy,
+            authorization,
+            time_limit,
+            time_left: time_limit,
+            changes: Changes::default(),
+            observer: Box::new(|_| {}),
+            outside_requests: Arc::default(),
+        })
     }
 
-    /// What was sent since the last call of this function.
-    pub fn take_exchanges(&mut self) -> Vec<Exchange> {
-        std::mem::take(&mut self.exchanges)
+    /// Tells this function of each try and each pause.
+    pub fn observe(&mut self, observer: impl FnMut(Event) + 'static) {
+        self.observer = Box::new(observer);
     }
 
-    /// Sends one request and decodes the answer; 204 decodes as JSON `null`.
+    /// Keeps this flag `false` while a request is under way, and `true` outside of that.
+    pub fn show_requests_in(&mut self, outside_requests: Arc<AtomicBool>) {
+        self.outside_requests = outside_requests;
+    }
+
+    /// What became of the changes so far, also if a request was given up half-way.
+    pub fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// Sends one request and decodes the answer; 204 decodes as JSON `null`. Tries again
+    /// what may be tried again.
     async fn send<T: DeserializeOwned>(
         &mut self,
         method: Method,
         path: &str,
         body: Option<&(impl Serialize + Sync + ?Sized)>,
     ) -> Result<T, ClientError> {
-        let mut request = self
-            .http
-            .request(method.clone(), self.base.join(path))
-            .header(AUTHORIZATION, self.authorization.clone());
+        self.send_as(Repeat::of(&method, path), method, path, body).await
+    }
+
+    /// The same for a request whose answer tells what this one try did: it is tried again
+    /// only if nothing was sent.
+    async fn send_once<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync + ?Sized)>,
+    ) -> Result<T, ClientError> {
+        self.send_as(Repeat::Unsent, method, path, body).await
+    }
+
+    async fn send_as<T: DeserializeOwned>(
+        &mut self,
+        repeat: Repeat,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync + ?Sized)>,
+    ) -> Result<T, ClientError> {
+        let _under_way = UnderWay::begin(&self.outside_requests);
+        let is_change = method != Method::GET && path != routes::VALIDATE;
+        let uncertain_before = self.changes.uncertain;
+        // The status of an earlier try behind which the API may have done its work.
+        let mut lost = None;
+        let mut tries = 0;
+        let outcome = loop {
+            tries += 1;
+            self.changes.uncertain = uncertain_before || is_change;
+            let outcome = self.try_once(&method, path, body).await;
+            let unclear = is_change && (lost.is_some() || is_unclear(&outcome));
+            self.changes.uncertain = uncertain_before || unclear;
+            let next = retry::next_try(tries, repeat, &outcome).filter(|(_, pause)| *pause < self.time_left);
+            let Some((cause, pause)) = next else { break outcome };
+            lost =
+                lost.or(outcome.as_ref().ok().filter(|_| is_unclear(&outcome)).map(|answer| answer.status));
+            self.wait(cause, pause).await;
+        };
+        let decoded = self.conclude(outcome, &method, is_change, lost);
+        self.changes.made |= is_change && decoded.is_ok();
+        decoded
+    }
+
+    /// Sends the request this once, with a body of its own.
+    async fn try_once(
+        &mut self,
+        method: &Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync + ?Sized)>,
+    ) -> Result<Answer, Broken> {
+        let url = self.base.join(path);
+        let mut request =
+            self.http.request(method.clone(), url).header(AUTHORIZATION, self.authorization.clone());
         if let Some(body) = body {
             request = request.json(body);
         }
         let start = Instant::now();
-        let answer = tokio::time::timeout(self.time_left, receive(request)).await;
+        let outcome = tokio::time::timeout(self.time_left, answer::receive(request)).await;
+        let outcome = outcome.unwrap_or(Err(Broken::TimeIsUp));
         let elapsed = start.elapsed();
         self.time_left = self.time_left.saturating_sub(elapsed);
-        self.record(&method, path, answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()), elapsed);
-        let changes = method != Method::GET && path != routes::VALIDATE;
-        match answer {
-            Err(_) => Err(ClientError::TimedOut { seconds: self.time_limit.as_secs(), changes }),
-            Ok(Err(Broken::TooLong)) => Err(ClientError::TooLong),
-            Ok(Err(Broken::Transport(error))) => {
-                Err(ClientError::transport(&error, &self.base.origin, self.time_limit.as_secs(), changes))
-            }
-            Ok(Ok(answer)) => answer.decode(),
-        }
-    }
-
-    fn record(&mut self, method: &Method, path: &str, answer: Option<&Answer>, elapsed: Duration) {
-        self.exchanges.push(Exchange {
+        let answer = outcome.as_ref().ok();
+        (self.observer)(Event::Tried(Exchange {
             method: method.clone(),
             path: path.split('?').next().unwrap_or(path).to_owned(),
             status: answer.map(|answer| answer.status),
             request_id: answer.and_then(|answer| answer.request_id.clone()),
             elapsed,
-        });
+        }));
+        outcome
     }
-}
 
-/// No body: a name for the type that `send` would otherwise ask for.
-const NO_BODY: Option<&()> = None;
-
-fn build_http(
-    base: &ApiBase,
-    authorities: Option<Vec<Certificate>>,
-    time_limit: Duration,
-) -> Result<reqwest::Client, ClientError> {
-    let mut builder = reqwest::Client::builder()
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
-        .user_agent(concat!("aerostack/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(MAX_CONNECT_TIME.min(time_limit))
-        .https_only(base.is_https());
-    if let Some(host @ ("localhost" | "localhost.")) = base.url.host_str() {
-        // A resolver that sends `localhost` elsewhere must not get the key.
-        let local = |address: IpAddr| SocketAddr::new(address, 0);
-        builder = builder
-            .resolve_to_addrs(host, &[local(Ipv4Addr::LOCALHOST.into()), local(Ipv6Addr::LOCALHOST.into())]);
+    async fn wait(&mut self, cause: Cause, pause: Duration) {
+        (self.observer)(Event::Waiting { cause, pause });
+        let start = Instant::now();
+        tokio::time::sleep(pause).await;
+        self.time_left = self.time_left.saturating_sub(start.elapsed());
     }
-    // The system's authorities are loaded for https only: it takes milliseconds.
-    match authorities {
-        _ if !base.is_https() => builder = builder.tls_certs_only([]),
-        Some(authorities) => builder = builder.tls_certs_only(authorities),
-        None => {}
-    }
-    builder.build().map_err(|_| ClientError::NoTls)
-}
 
-/// Why no whole answer came.
-enum Broken {
-    TooLong,
-    Transport(reqwest::Error),
-}
-
-/// An answer, read whole.
-struct Answer {
-    status: u16,
-    request_id: Option<String>,
-    body: Vec<u8>,
-}
-
-async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, Broken> {
-    let mut response = request.send().await.map_err(Broken::Transport)?;
-    let status = response.status().as_u16();
-    let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Broken::Transport)? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Broken::TooLong);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer { status, request_id, body })
-}
-
-impl Answer {
-    fn decode<T: DeserializeOwned>(self) -> Result<T, ClientError> {
-        let (status, request_id) = (self.status, self.request_id);
-        match status {
-            204 => serde_json::from_slice(b"null").map_err(|_| ClientError::NotTheApi { status, request_id }),
-            200..=299 => {
-                serde_json::from_slice(&self.body).map_err(|_| ClientError::NotTheApi { status, request_id })
+    fn conclude<T: DeserializeOwned>(
+        &self,
+        outcome: Result<Answer, Broken>,
+        method: &Method,
+        is_change: bool,
+        lost: Option<u16>,
+    ) -> Result<T, ClientError> {
+        let seconds = self.time_limit.as_secs();
+        let uncertain = is_change && (lost.is_some() || is_unclear(&outcome));
+        match outcome {
+            Err(Broken::TimeIsUp) => Err(ClientError::TimedOut { seconds, uncertain }),
+            Err(Broken::TooLong) => Err(ClientError::TooLong),
+            Err(Broken::Transport(error)) => {
+                let (origin, proxy) = (self.base.origin(), self.proxy.as_deref());
+                Err(ClientError::transport(&error, origin, proxy, seconds, uncertain))
             }
-            300..=399 => Err(ClientError::Redirected { status, request_id }),
-            _ => match serde_json::from_slice::<ErrorDocument>(&self.body) {
-                Ok(document) => Err(ClientError::refused(status, document.error, request_id)),
-                Err(_) => Err(ClientError::NotTheApi { status, request_id }),
+            Ok(answer) => match (answer.status, lost) {
+                (404, Some(lost)) if method == Method::DELETE => {
+                    Err(ClientError::PerhapsDeleted { lost, request_id: answer.request_id })
+                }
+                // A success that is not understood was still one.
+                (200..=299, _) => answer.decode(is_change),
+                (429 | 502..=504, _) => answer.decode(uncertain),
+                _ => answer.decode(false),
             },
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, request_id: Some("r1".to_owned()), body: body.as_bytes().to_vec() }
-    }
-
-    #[test]
-    fn base_urls() {
-        let joined = |text: &str| ApiBase::parse(text).unwrap().join("/x");
-        assert_eq!(joined("https://api.example.com"), "https://api.example.com/x");
-        assert_eq!(joined("https://api.example.com/base/"), "https://api.example.com/base/x");
-        for local in ["http://127.0.0.1:8787", "http://localhost", "http://[::1]:1", "http://127.9.9.9"] {
-            assert!(ApiBase::parse(local).is_ok(), "{local}");
-        }
-        for open in
-            ["http://example.com", "http://10.0.0.1", "http://localhost.example.com", "http://0.0.0.0"]
-        {
-            assert!(matches!(ApiBase::parse(open), Err(ClientError::NotEncrypted(_))), "{open}");
-        }
-        for bad in ["", "api.example.com", "ftp://h", "https://u:p@h", "https://h/?q", "https://h/#f"] {
-            assert!(matches!(ApiBase::parse(bad), Err(ClientError::BadBase)), "{bad}");
-        }
-    }
-
-    #[test]
-    fn answers_that_are_not_ours() {
-        let list = |status, body| answer(status, body).decode::<crate::api::secrets::SecretList>();
-        assert!(list(200, r#"{"secrets":[]}"#).is_ok());
-        for (status, body) in
-            [(200, "<html>"), (200, r#"{"secrets":["#), (204, ""), (502, "<html>"), (404, "")]
-        {
-            assert!(matches!(list(status, body), Err(ClientError::NotTheApi { .. })), "{status} {body}");
-        }
-        assert!(matches!(list(302, ""), Err(ClientError::Redirected { status: 302, .. })));
-        assert!(answer(204, "").decode::<()>().is_ok());
-        assert!(answer(200, "<html>").decode::<()>().is_err());
-    }
-
-    #[test]
-    fn the_error_document_is_taken_apart() {
-        let body = r#"{"error":{"code":"not_found","message":"no","hint":"h","request_id":"r2"}}"#;
-        match answer(404, body).decode::<()>() {
-            Err(ClientError::Refused { status: 404, message, hint, request_id, .. }) => {
-                assert_eq!(
-                    (message.as_str(), hint.as_deref(), request_id.as_deref()),
-                    ("no", Some("h"), Some("r2"))
-                );
-            }
-            other => panic!("{other:?}"),
-        }
+/// Whether the API may have done its work although there is no answer of its own.
+fn is_unclear(outcome: &Result<Answer, Broken>) -> bool {
+    match outcome {
+        Ok(answer) => matches!(answer.status, 502..=504),
+        Err(Broken::Transport(error)) => !error.is_connect(),
+        Err(Broken::TimeIsUp | Broken::TooLong) => true,
     }
 }
+
+/// Holds the flag down as long as it lives, also if the request is given up.
+struct UnderWay(Arc<AtomicBool>);
+
+impl UnderWay {
+    fn begin(outside_requests: &Arc<AtomicBool>) -> Self {
+        outside_requests.store(false, Ordering::SeqCst);
+        Self(Arc::clone(outside_requests))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// No body: a name for the type that `send` would otherwise ask for.
+const NO_BODY: Option<&()> = None;

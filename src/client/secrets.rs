@@ -63,13 +63,14 @@ impl ApiClient {
         self.send(Method::DELETE, &path, NO_BODY).await
     }
 
-    /// Deletes every secret of a server.
+    /// Deletes every secret of a server. The answer has the names that this one try deleted, so
+    /// it is not tried again where an earlier try may have deleted some.
     pub async fn delete_all_secrets(
         &mut self,
         workspace: &WorkspaceSlug,
         server: &ServerSlug,
     ) -> Result<DeletedList, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
-        self.send(Method::DELETE, &path, NO_BODY).await
+        self.send_once(Method::DELETE, &path, NO_BODY).await
     }
 }

@@ -59,3 +59,38 @@ fn colour_is_obeyed() {
     let run = aerostack(&["secrets", "delete", "a", "B", "--color", "always"]).env("NO_COLOR", "1");
     assert!(colored(&run.run().expect(2).err));
 }
+
+/// A workspace token cannot be had a second time.
+#[test]
+fn a_token_that_could_not_be_shown_is_not_lost_in_silence() {
+    let companion = Companion::start();
+    let create = ["workspace", "token", "create", "default", "--name", "anna"];
+    let json = [&create[..], &["--json"]].concat();
+    let mut ids = Vec::new();
+    for arguments in [&create[..], &json] {
+        for full in [false, true] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let (code, err) = if full {
+                let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+                with_stdout(&companion, arguments, full)
+            } else {
+                with_stdout(&companion, arguments, writer)
+            };
+            assert_eq!(code, 1, "{arguments:?}: {err}");
+            let id =
+                err.split("the token ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+            assert!(err.contains(&format!("the token {id} was created but could not be shown: ")), "{err}");
+            let revoke =
+                format!("revoke it and create another: aerostack workspace token revoke default {id}");
+            assert!(err.contains(&revoke), "{err}");
+            assert!(!err.contains("mwt_"), "{err}");
+            ids.push(id);
+        }
+    }
+    let list = companion.admin("GET", "/api/v1/admin/workspaces/default/tokens", None).json();
+    let mut known: Vec<_> = list["tokens"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    known.sort_by_key(ToString::to_string);
+    ids.sort();
+    assert_eq!(known, ids);
+}

@@ -41,12 +41,17 @@ fn life(text: &str) -> Result<u64, Rule> {
 pub(super) async fn run(arguments: TokenCreateArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let TokenCreateArgs { workspace, name, expires_in } = arguments;
     let created = context.api()?.create_token(&workspace, &CreateTokenRequest { name, expires_in }).await?;
-    let printed =
-        if context.json() { context.terminal.json(&created) } else { context.terminal.data(&created.secret) };
+    let printed = if context.json() {
+        context.terminal.json_once(&created)
+    } else {
+        context.terminal.data_once(&created.secret)
+    };
     // A token that nobody saw should not stay.
-    let id = &created.token.id;
+    let id = crate::cli::printable::one_line(&created.token.id);
     printed.map_err(|failure| {
-        failure.with_hint(format!("revoke the token: aerostack workspace token revoke {workspace} {id}"))
+        failure.with_context(&format!("the token {id} was created but could not be shown")).with_hint(
+            format!("revoke it and create another: aerostack workspace token revoke {workspace} {id}"),
+        )
     })?;
     context.terminal.note("This token is shown once. For an MCP client's configuration:");
     let block = serde_json::to_string_pretty(&created.mcp_json).map_err(anyhow::Error::new)?;

@@ -1,13 +1,16 @@
-//! Upstreams on raw sockets: every byte that arrives is kept, and the answer is what the
-//! test's function makes of the request.
+//! Upstreams on raw sockets, also with TLS: every byte that arrives is kept, and the answer is
+//! what the test's function makes of the request.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -60,17 +63,53 @@ impl Upstream {
 
     /// The same on an address of choice.
     pub fn on(address: &str, respond: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::accepting(address, respond, |_, socket| Some(socket))
+    }
+
+    /// The same behind TLS, with a certificate for these names, which is in PEM beside it. The
+    /// first `dropped` connections are closed before a byte is answered.
+    pub fn tls(
+        names: &[&str],
+        dropped: usize,
+        respond: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
+    ) -> (Self, String) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = config.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+        let config = Arc::new(config);
+        let accept = move |number: usize, socket: TcpStream| {
+            let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            (number > dropped).then(|| StreamOwned::new(tls, socket))
+        };
+        (Self::accepting("127.0.0.1:0", respond, accept), made.cert.pem())
+    }
+
+    /// Makes of each connection, by its number from 1, what is spoken on, if anything.
+    fn accepting<S: Read + Write>(
+        address: &str,
+        respond: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
+        accept: impl Fn(usize, TcpStream) -> Option<S> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
         let respond: Arc<Respond> = Arc::new(respond);
+        let accept = Arc::new(accept);
         let (kept, counted) = (Arc::clone(&received), Arc::clone(&connections));
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                counted.fetch_add(1, Ordering::SeqCst);
+                let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
                 let (kept, respond) = (Arc::clone(&kept), Arc::clone(&respond));
-                thread::spawn(move || serve(socket, &kept, respond.as_ref()));
+                let accept = Arc::clone(&accept);
+                thread::spawn(move || {
+                    if let Some(stream) = accept(number, socket) {
+                        serve(stream, &kept, respond.as_ref());
+                    }
+                });
             }
         });
         Self { address, received, connections }
@@ -101,16 +140,13 @@ impl Upstream {
     }
 }
 
-fn serve(socket: TcpStream, kept: &Mutex<Vec<Received>>, respond: &Respond) {
-    let mut reader = BufReader::new(socket.try_clone().unwrap());
-    let mut socket = socket;
-    while let Some(request) = read_request(&mut reader) {
+fn serve(stream: impl Read + Write, kept: &Mutex<Vec<Received>>, respond: &Respond) {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read_request(&mut stream) {
         kept.lock().unwrap().push(request.clone());
         let answer = respond(&request);
-        if answer.is_empty() || socket.write_all(&answer).is_err() {
-            return;
-        }
-        if !has_length(&answer) {
+        let sent = stream.get_mut().write_all(&answer).and_then(|()| stream.get_mut().flush());
+        if answer.is_empty() || sent.is_err() || !has_length(&answer) {
             return;
         }
     }
