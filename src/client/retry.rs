@@ -1,6 +1,6 @@
 //! When a request is sent again, and after which pause. Only what is safe: a connection that
 //! never came up carried nothing, and 429 and 502 to 504 are tried again for requests that
-//! may be made twice (docs/decisions/0017).
+//! may be made twice (docs/decisions, "What the command line sends again").
 
 use std::error::Error;
 use std::fmt;

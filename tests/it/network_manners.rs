@@ -199,12 +199,9 @@ fn what_will_not_pass_is_not_tried_again() {
     );
     assert_eq!((api.received().len(), api.connections()), (0, 1));
     // An answer that broke off.
-    let api =
-        ailing("GET", vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{".to_vec()]);
     let half = Upstream::start(|_| Vec::new());
     fails(run_against(&half, &LIST).run(), 7, "could not reach", "check --api-url");
     assert_eq!(half.received().len(), 1);
-    drop(api);
 }
 
 #[test]
@@ -240,18 +237,26 @@ fn peer_defect_11_a_wait_that_cannot_end_in_time_is_not_begun() {
     assert_eq!(api.received().len(), 3);
 }
 
-/// The limit is for all tries and pauses together.
+/// The limit is for all tries and pauses together: their times, as the program tells them,
+/// are no more than that (and what a busy machine adds).
 #[test]
 fn tries_do_not_stretch_the_time_limit() {
-    let api = Upstream::start(|_| {
-        std::thread::sleep(Duration::from_millis(700));
-        gateway_page("503 Unavailable")
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let api = Upstream::start(move |_| {
+        if first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(500));
+            return gateway_page("503 Unavailable");
+        }
+        loop {
+            std::thread::park();
+        }
     });
-    let start = Instant::now();
-    let ended = run_against(&api, &[&LIST[..], &["--timeout", "1"]].concat()).run();
+    let ended = run_against(&api, &[&LIST[..], &["--timeout", "1", "--verbose"]].concat()).run();
+    let times =
+        ended.err.lines().filter_map(|line| line.strip_suffix(" ms")?.rsplit_once(' ')?.1.parse().ok());
+    let times: Vec<u64> = times.collect();
+    assert!(!times.is_empty() && times.iter().sum::<u64>() < 1_300, "{times:?} {}", ended.err);
     assert!(ended.code == 7 || ended.code == 1, "{ended:?}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
-    assert!(api.received().len() <= 2);
 }
 
 /// One connection, to the API; also when a command fails.
