@@ -119,9 +119,12 @@ fn what_is_no_key_or_not_accepted_is_not_stored() {
     // Nobody answers, and an answer that is not the API's.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let at = |url: &str| session.login().env("AEROSTACK_API_URL", url).run();
-    let ended = at(&format!("http://{nobody}")).expect(7);
-    assert!(ended.err.contains("could not be checked, so nothing was stored"), "{}", ended.err);
-    assert!(!ended.err.contains("may have been made"), "a check changes nothing: {}", ended.err);
+    let hangs_up = Upstream::start(|_| Vec::new());
+    for address in [nobody, hangs_up.address] {
+        let ended = at(&format!("http://{address}")).expect(7);
+        assert!(ended.err.contains("could not be checked, so nothing was stored"), "{}", ended.err);
+        assert!(!ended.err.contains("may have been made"), "a check changes nothing: {}", ended.err);
+    }
     let page = Upstream::start(|_| crate::harness::upstream::http_answer("200 OK", &[], "<html>"));
     at(&format!("http://{}", page.address)).expect(1);
     at("http://192.0.2.1").expect(7);
