@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Certificate;
 use serde::Serialize;
 
+use super::completions::name_cache::NameCache;
 use super::config_file::ConfigFile;
 use super::failure::{Failure, FailureKind};
 use super::global_options::{DEFAULT_API_URL, GlobalOptions};
@@ -105,6 +106,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Keeps the names that were seen for completions.
+    pub fn remember_names(&mut self) {
+        let seen = self.client.as_mut().map(ApiClient::take_names_seen).unwrap_or_default();
+        if let (Some(cache_dir), Ok(base)) = (&self.settings.cache_dir, self.base()) {
+            NameCache::record(cache_dir, base.origin(), seen);
+        }
+    }
+
     /// The workspace: `-w`, `AEROSTACK_WORKSPACE`, `workspace use`, `default`.
     pub fn workspace(&self) -> Result<WorkspaceSlug, Failure> {
         if let Some(slug) = &self.options.workspace {
@@ -140,7 +149,7 @@ impl<'a> Context<'a> {
     }
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
+pub(super) fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let pem = std::fs::read(path)
         .map_err(|error| Failure::usage(format!("could not read the file of --ca-cert: {error}")))?;
     let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();

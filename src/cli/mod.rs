@@ -2,6 +2,7 @@
 //! the state of the process, so that one process can run many commands.
 
 mod auth;
+pub mod completions;
 pub mod config_file;
 pub mod confirmation;
 pub mod context;
@@ -67,6 +68,7 @@ enum Command {
     #[cfg(feature = "server")]
     #[command(flatten)]
     Start(StartCommand),
+    Completions(completions::CompletionsArgs),
 }
 
 /// The commands that speak to the admin API.
@@ -124,6 +126,7 @@ impl Command {
             Self::Api(_) => None,
             #[cfg(feature = "server")]
             Self::Start(_) => None,
+            Self::Completions(_) => None,
         }
     }
 }
@@ -150,6 +153,9 @@ pub fn run_arguments(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(shell) = &settings.completing_for {
+        return completions::answer(shell, &arguments, settings, terminal);
+    }
     // Until the arguments are understood, and if they never are.
     let json = problem::has_flag(&arguments, "--json");
     let color = problem::option_value(&arguments, "--color");
@@ -191,6 +197,7 @@ pub fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<(),
         Command::Api(command) => run_with_api(command, &options, settings, terminal),
         #[cfg(feature = "server")]
         Command::Start(command) => command.run(terminal),
+        Command::Completions(arguments) => completions::run(&arguments, terminal),
     }
 }
 
@@ -207,6 +214,7 @@ fn run_with_api(
     let mut context = Context::new(terminal, settings, options);
     let result = runtime.block_on(command.run(&mut context));
     context.show_requests();
+    context.remember_names();
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
     result

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::env_vars;
 
 /// What the environment says. It has no debug form, because it holds the API key.
-#[derive(Default)]
+#[derive(Default, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that the environment says")]
 pub struct Settings {
     /// Base URL of the admin API.
@@ -24,6 +24,12 @@ pub struct Settings {
     pub ca_cert: Option<PathBuf>,
     /// The user's configuration directory; `None` when there is no home.
     pub config_dir: Option<PathBuf>,
+    /// The user's cache directory; `None` when there is no home.
+    pub cache_dir: Option<PathBuf>,
+    /// The shell that asks for completions instead of running a command.
+    pub completing_for: Option<String>,
+    /// Number of the word that is completed, where the shell says so.
+    pub completing_at: Option<usize>,
     /// The user's home, where an older command line left its key.
     pub home: Option<PathBuf>,
     /// Whether the system's keyring may be asked: always, but in tests inside this process.
@@ -42,6 +48,7 @@ impl Settings {
     pub fn from_environment() -> Self {
         Self {
             home: dirs::home_dir().filter(|path| path.is_absolute()),
+            cache_dir: dirs::cache_dir().filter(|path| path.is_absolute()),
             os_keyring: true,
             ..Self::from_variables(|name| std::env::var_os(name), dirs::config_dir())
         }
@@ -58,6 +65,9 @@ impl Settings {
             workspace: text(env_vars::WORKSPACE),
             ca_cert: given(env_vars::CA_CERT).map(PathBuf::from),
             config_dir: config_dir.filter(|path| path.is_absolute()),
+            cache_dir: None,
+            completing_for: text(env_vars::COMPLETE),
+            completing_at: text(env_vars::COMPLETE_INDEX).and_then(|index| index.parse().ok()),
             home: None,
             os_keyring: false,
             no_color: given(env_vars::NO_COLOR).is_some(),

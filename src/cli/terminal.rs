@@ -116,6 +116,17 @@ impl Terminal {
         }
     }
 
+    /// Prints bytes as they are: an answer to a completion script, made of our own words and
+    /// of checked names. A reader that went away is no failure.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self.out.write(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(anyhow::Error::new(error).context("could not write to standard output").into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Prints one JSON document as data.
     pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         let text = Zeroizing::new(serde_json::to_string(document).context("could not write JSON")?);

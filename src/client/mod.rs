@@ -3,6 +3,7 @@
 
 mod api_key;
 pub mod error;
+pub mod names_seen;
 pub mod secrets;
 pub mod servers;
 pub mod tokens;
@@ -19,6 +20,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 pub use error::ClientError;
+use names_seen::NamesSeen;
 
 use crate::api::error::ErrorDocument;
 use crate::api::routes;
@@ -97,6 +99,7 @@ pub struct ApiClient {
     time_limit: Duration,
     time_left: Duration,
     exchanges: Vec<Exchange>,
+    names_seen: Vec<NamesSeen>,
 }
 
 impl ApiClient {
@@ -115,12 +118,25 @@ impl ApiClient {
         let text = Zeroizing::new(format!("Bearer {}", key.expose()));
         let mut authorization = HeaderValue::from_str(&text).map_err(|_| ClientError::NoTls)?;
         authorization.set_sensitive(true);
-        Ok(Self { base, http, authorization, time_limit, time_left: time_limit, exchanges: Vec::new() })
+        Ok(Self {
+            base,
+            http,
+            authorization,
+            time_limit,
+            time_left: time_limit,
+            exchanges: Vec::new(),
+            names_seen: Vec::new(),
+        })
     }
 
     /// What was sent since the last call of this function.
     pub fn take_exchanges(&mut self) -> Vec<Exchange> {
         std::mem::take(&mut self.exchanges)
+    }
+
+    /// The names that answers held since the last call of this function.
+    pub fn take_names_seen(&mut self) -> Vec<NamesSeen> {
+        std::mem::take(&mut self.names_seen)
     }
 
     /// Sends one request and decodes the answer; 204 decodes as JSON `null`.

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 
+use super::names_seen::NamesSeen;
 use super::{ApiClient, ClientError, NO_BODY};
 use crate::api::routes;
 use crate::api::secrets::{
@@ -27,7 +28,10 @@ impl ApiClient {
             must_not_exist: false,
         };
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
-        self.send(Method::POST, &path, Some(&body)).await
+        let answer = self.send(Method::POST, &path, Some(&body)).await?;
+        let (server, name) = (server.to_string(), name.to_string());
+        self.names_seen.push(NamesSeen::SecretSet { workspace: workspace.clone(), server, name });
+        Ok(answer)
     }
 
     /// Names, rules and dates.
@@ -37,7 +41,11 @@ impl ApiClient {
         server: &ServerSlug,
     ) -> Result<SecretList, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
-        self.send(Method::GET, &path, NO_BODY).await
+        let list: SecretList = self.send(Method::GET, &path, NO_BODY).await?;
+        let names = list.secrets.iter().map(|secret| secret.name.clone()).collect();
+        let (workspace, server) = (workspace.clone(), server.to_string());
+        self.names_seen.push(NamesSeen::Secrets { workspace, server, names });
+        Ok(list)
     }
 
     /// Changes a secret's rule.
@@ -60,6 +68,7 @@ impl ApiClient {
         name: &SecretName,
     ) -> Result<(), ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secret(server, name));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send(Method::DELETE, &path, NO_BODY).await
     }
 
@@ -70,6 +79,7 @@ impl ApiClient {
         server: &ServerSlug,
     ) -> Result<DeletedList, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send(Method::DELETE, &path, NO_BODY).await
     }
 }

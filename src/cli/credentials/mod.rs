@@ -19,12 +19,13 @@ pub mod plain_file;
 mod private_file;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 pub use given_key::{EnvironmentKey, KeyFile, parse};
 use keyring_trouble::{KeyringState, KeyringTrouble};
-use os_keyring::OsKeyring;
+use os_keyring::{CALL_LIMIT, OsKeyring};
 use plain_file::PlainFile;
 
 use super::failure::Failure;
@@ -101,8 +102,13 @@ pub struct Lookup {
 impl Lookup {
     /// Asks the stores.
     pub fn run(settings: &Settings, origin: &Origin) -> Self {
+        Self::run_within(CALL_LIMIT, settings, origin)
+    }
+
+    /// The same with another deadline for the keyring.
+    pub fn run_within(limit: Duration, settings: &Settings, origin: &Origin) -> Self {
         let mut lookup = Self::default();
-        match lookup.ask_all(settings, origin) {
+        match lookup.ask_all(limit, settings, origin) {
             Ok(found) => lookup.found = found,
             Err(unusable) => lookup.unusable = Some(unusable),
         }
@@ -111,6 +117,7 @@ impl Lookup {
 
     fn ask_all(
         &mut self,
+        limit: Duration,
         settings: &Settings,
         origin: &Origin,
     ) -> Result<Option<(ApiKey, KeySource)>, (KeySource, Failure)> {
@@ -126,7 +133,7 @@ impl Lookup {
         }
         if settings.os_keyring {
             self.keyring_asked = true;
-            match OsKeyring.read(origin) {
+            match OsKeyring.read_within(limit, origin) {
                 Ok(Some(bytes)) => {
                     let key = of_keyring(&bytes, origin).map_err(of(KeySource::Keyring))?;
                     return Ok(Some((key, KeySource::Keyring)));

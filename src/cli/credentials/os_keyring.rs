@@ -30,8 +30,20 @@ impl OsKeyring {
     /// # Errors
     /// When the keyring is not there, is locked or does not answer within 1 s.
     pub fn read(self, origin: &Origin) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringTrouble> {
+        self.read_within(CALL_LIMIT, origin)
+    }
+
+    /// The same with another deadline.
+    ///
+    /// # Errors
+    /// As for [`OsKeyring::read`].
+    pub fn read_within(
+        self,
+        limit: Duration,
+        origin: &Origin,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringTrouble> {
         let origin = origin.clone();
-        within(CALL_LIMIT, move || {
+        within(limit, move || {
             if !platform::check_unlocked(&origin)? {
                 return Ok(None);
             }
