@@ -46,6 +46,7 @@ mod secrets_list;
 mod secrets_set;
 mod seed_examples;
 mod serve_and_mock;
+mod session_bus;
 mod store;
 mod streaming;
 mod system_calls;

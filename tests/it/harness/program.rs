@@ -236,11 +236,12 @@ impl Running {
 
     /// A signal; waits, and answers exit code and log. One that goes on is killed and fails
     /// the test.
-    pub fn end_by(mut self, signal: Signal) -> (i32, String) {
-        self.end_within(signal, PATIENCE)
+    pub fn end_by(self, signal: Signal) -> (i32, String) {
+        self.end_within(PATIENCE, signal)
     }
 
-    fn end_within(&mut self, signal: Signal, patience: Duration) -> (i32, String) {
+    /// The same with less patience.
+    pub fn end_within(mut self, patience: Duration, signal: Signal) -> (i32, String) {
         let child = self.child.as_mut().unwrap();
         kill_process(pid_of(child), signal).unwrap();
         let status = until(patience, || child.try_wait().unwrap());
