@@ -16,6 +16,7 @@ mod bad_bodies;
 mod bad_values;
 mod canaries;
 mod client_sessions;
+mod completions;
 mod crash;
 mod credential_upstream;
 mod demo;

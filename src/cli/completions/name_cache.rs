@@ -66,7 +66,9 @@ impl NameCache {
         }
         let mut cache = Self::read(cache_dir);
         let of_origin = cache.origins.entry(origin.as_str().to_owned()).or_default();
-        seen.into_iter().for_each(|seen| of_origin.take_in(seen));
+        for seen in seen {
+            of_origin.take_in(seen);
+        }
         // Completions then ask the API themselves.
         let _ = cache.write(cache_dir);
     }
