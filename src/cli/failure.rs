@@ -78,6 +78,12 @@ impl Failure {
         self
     }
 
+    /// The same under another kind, and so with another exit code.
+    #[must_use]
+    pub fn with_kind(self, kind: FailureKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Puts what was tried before what went wrong.
     #[must_use]
     pub fn with_context(self, tried: &str) -> Self {

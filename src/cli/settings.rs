@@ -43,6 +43,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The variable that brings a key and so goes before what is stored.
+    pub fn variable_with_key(&self) -> Option<&'static str> {
+        let key = self.api_key.as_ref().map(|_| env_vars::API_KEY);
+        key.or(self.api_key_file.as_ref().map(|_| env_vars::API_KEY_FILE))
+    }
+
     /// Reads the environment.
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
     pub fn from_environment() -> Self {

@@ -193,6 +193,11 @@ impl Terminal {
 
     /// Asks for a line that everybody may see; empty at the end of input.
     pub fn ask(&mut self, question: &str) -> Result<String, Failure> {
+        Ok(self.ask_or_end(question)?.unwrap_or_default())
+    }
+
+    /// The same; `None` at the end of input (Ctrl-D).
+    pub fn ask_or_end(&mut self, question: &str) -> Result<Option<String>, Failure> {
         let _ = self.err.write(format!("{} ", printable::one_line(question)).as_bytes());
         let mut line = String::new();
         let read = match &mut self.input {
@@ -202,8 +207,9 @@ impl Terminal {
         let count = read.context("could not read the answer")?;
         if count == 0 {
             let _ = self.err.write(b"\n");
+            return Ok(None);
         }
-        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+        Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// Asks for a line that is not shown.

@@ -11,6 +11,7 @@ mod platform_keyring;
 #[path = "windows_credentials.rs"]
 mod platform_keyring;
 
+mod detached;
 mod given_key;
 pub mod keyring_trouble;
 pub mod older_cli;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use given_key::{EnvironmentKey, KeyFile, parse};
+pub use given_key::{EnvironmentKey, KeyFile, parse, without_surroundings};
 use keyring_trouble::{KeyringState, KeyringTrouble};
 use os_keyring::{CALL_LIMIT, OsKeyring};
 use plain_file::PlainFile;
@@ -258,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn the_file_loses_one_line_end_and_open_ones_are_named() {
+    fn the_file_loses_what_is_around_the_key_and_open_ones_are_named() {
         let path = std::env::temp_dir().join(format!("aerostack-key-{}", std::process::id()));
-        std::fs::write(&path, "ak_abc\r\n").unwrap();
+        std::fs::write(&path, "\u{feff} ak_abc \r\n\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let settings = Settings { api_key_file: Some(path.clone()), ..Settings::default() };
         let mut terminal = Terminal::captured(false);
         let key = find(&settings, &origin(), &mut terminal);
-        std::fs::write(&path, "ak_abc\n\n").unwrap();
+        std::fs::write(&path, "ak_abc\nak_abc\n").unwrap();
         let two_lines = find(&settings, &origin(), &mut Terminal::captured(false));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(key.unwrap().expose(), "ak_abc");
