@@ -37,6 +37,7 @@ mod private_networks;
 mod races;
 mod real_clients;
 mod redirects;
+mod reference;
 mod request_smuggling;
 mod rmcp_client;
 mod rotation;
