@@ -22,6 +22,7 @@ mod credential_upstream;
 mod demo;
 mod exit_codes;
 mod foreign_files;
+mod guide;
 mod hardening;
 mod harness;
 mod https_upstream;
