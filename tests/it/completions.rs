@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::keyring_session::in_time;
 use crate::harness::parts::parts;
+use crate::harness::program::Aerostack;
 use crate::harness::session_bus::SilentSocket;
 use crate::harness::tmux::Tmux;
 use crate::harness::{Companion, aerostack};
@@ -68,7 +69,7 @@ impl Admin {
     /// What a script would get for these words, the last of which is being typed.
     fn complete(&self, words: &[&str], more: &[(&str, &str)]) -> Vec<String> {
         let run = aerostack(&["--", "aerostack"]).envs(self.variables()).env("_AEROSTACK_COMPLETE", "bash");
-        let run = words.iter().fold(run, |run, word| run.arg(word));
+        let run = words.iter().fold(run, Aerostack::arg);
         let run = run.env("_CLAP_COMPLETE_INDEX", words.len().to_string()).env("_CLAP_IFS", "\n");
         let run = more.iter().fold(run, |run, (name, value)| run.env(name, value));
         let ended = run.run().expect(0);
