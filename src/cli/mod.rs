@@ -15,6 +15,7 @@ pub mod env_vars;
 pub mod failure;
 pub mod global_options;
 pub mod hardening;
+mod help;
 mod hidden_input;
 #[cfg(feature = "server")]
 mod keygen;
@@ -179,7 +180,8 @@ fn not_understood(
     let rendered = error.render().to_string();
     let help = rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
+        ErrorKind::DisplayHelp => terminal.data(help::page(&Cli::command(), arguments).trim_end()),
+        ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             terminal.talk(help.trim_end());
             Err(Failure::already_shown())

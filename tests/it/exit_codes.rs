@@ -57,6 +57,8 @@ fn help_and_version_are_exit_0() {
             let usage = format!("Usage: aerostack {command}");
             assert!(ended.out.contains(&usage), "{command}: {}", ended.out);
             assert!(ended.out.lines().all(|line| line.chars().count() <= 80), "{command}: {}", ended.out);
+            assert!(ended.out.lines().count() <= 45, "{command} needs more than a screen: {}", ended.out);
+            assert!(ended.out.contains("Global options"), "{command}: {}", ended.out);
         }
     }
     for arguments in [["--help"], ["-h"], ["help"]] {
