@@ -259,7 +259,8 @@ mod tests {
 
     fn refused(status: u16) -> Failure {
         let (code, message) = (ErrorCode::Internal, "no\u{1b}[2J\nerror: x".to_owned());
-        ClientError::Refused { status, code, message, hint: None, request_id: Some("r".to_owned()) }.into()
+        let request_id = Some("r".to_owned());
+        ClientError::Refused { status, code, message, hint: None, request_id, problems: Vec::new() }.into()
     }
 
     #[test]
