@@ -78,6 +78,16 @@ impl Failure {
         self
     }
 
+    /// Adds a line to the message for each detail.
+    #[must_use]
+    pub fn with_details(mut self, details: &[String]) -> Self {
+        for detail in details {
+            self.message.push_str("\n  ");
+            self.message.push_str(detail);
+        }
+        self
+    }
+
     /// Puts what was tried before what went wrong.
     #[must_use]
     pub fn with_context(self, tried: &str) -> Self {
