@@ -65,8 +65,9 @@ pub(super) async fn run(arguments: ImportArgs, context: &mut Context<'_>) -> Res
     }
     let entries = import_source::read(file.as_ref(), format, context)?;
     let workspace = context.workspace()?;
+    let mut agreed = None;
     if asks && !confirmation.yes {
-        ask(&confirmation, &workspace, &server, &entries, context).await?;
+        agreed = Some(ask(&confirmation, &workspace, &server, &entries, context).await?);
     }
     let batch = SecretsBatchRequest {
         secrets: entries.iter().map(|entry| BatchEntry::sending(&entry.name, &entry.value)).collect(),
@@ -75,25 +76,36 @@ pub(super) async fn run(arguments: ImportArgs, context: &mut Context<'_>) -> Res
     };
     let answer = send(&batch, &workspace, &server, context).await?;
     let answer = answer.map_err(|error| explained(error, &entries))?;
-    print(&answer, dry_run, context)
+    print(&answer, dry_run, context)?;
+    let unseen = |name: &&String| agreed.as_ref().is_some_and(|agreed| !agreed.contains(*name));
+    let unseen: Vec<&str> = answer.deleted.iter().filter(unseen).map(String::as_str).collect();
+    if !unseen.is_empty() {
+        let names = unseen.join(", ");
+        context.terminal.warning(&format!(
+            "also deleted, because somebody set it in the meantime: {}",
+            printable::one_line(&names)
+        ));
+    }
+    Ok(())
 }
 
-/// Shows the secrets that would be deleted, if there are any, and asks for the slug.
+/// Shows the secrets that would be deleted, if there are any, and asks for the slug. Answers
+/// the names that were shown.
 async fn ask(
     confirmation: &Confirmation,
     workspace: &WorkspaceSlug,
     server: &ServerSlug,
     entries: &[Entry],
     context: &mut Context<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let mut present = context.api()?.secrets(workspace, server).await?.secrets;
     let kept: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     present.retain(|secret| !kept.contains(secret.name.as_str()));
-    if present.is_empty() {
-        return Ok(());
+    if !present.is_empty() {
+        let question = format!("Delete these secrets of {server}, which the import does not have?");
+        confirmation.ask_for_word(context, &table(&present).text(), &question, server.as_str())?;
     }
-    let question = format!("Delete these secrets of {server}, which the import does not have?");
-    confirmation.ask_for_word(context, &table(&present).text(), &question, server.as_str())
+    Ok(present.into_iter().map(|secret| secret.name).collect())
 }
 
 /// Sends it, and says so at a terminal when it takes its time.
@@ -119,8 +131,11 @@ fn explained(error: ClientError, entries: &[Entry]) -> Failure {
     let mut details = Vec::new();
     if let ClientError::Refused { problems, .. } = &error {
         for problem in problems {
-            let place = entries.get(problem.index).map_or(0, |entry| entry.line);
-            details.push(format!("line {place}: {}", problem.code));
+            let place = match entries.get(problem.index) {
+                Some(entry) => format!("line {}", entry.line),
+                None => format!("secret {}", problem.index),
+            };
+            details.push(format!("{place}: {}", problem.code));
         }
     }
     let failure = Failure::from(error);
