@@ -60,7 +60,7 @@ fn a_call_sees_all_of_a_batch_or_nothing_of_it() {
 fn batches_sets_and_rules_at_the_same_time_are_all_done() {
     let companion = Companion::start();
     companion.add_server("a", "https://example.com/mcp");
-    let (threads, rounds) = (8, 5);
+    let (threads, rounds) = (32, 4);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
