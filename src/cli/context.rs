@@ -74,6 +74,13 @@ impl<'a> Context<'a> {
         Ok(self.client.insert(client))
     }
 
+    /// The client of the admin API, and the terminal for what is to be said while it works.
+    pub fn api_and_terminal(&mut self) -> Result<(&mut ApiClient, &mut Terminal), Failure> {
+        self.api()?;
+        let client = self.client.as_mut().ok_or_else(|| Failure::not_logged_in("there is no API key"))?;
+        Ok((client, self.terminal))
+    }
+
     /// The client of the admin API with this key, whatever is stored.
     pub fn api_with(&mut self, key: &ApiKey) -> Result<&mut ApiClient, Failure> {
         self.show_requests();

@@ -84,6 +84,16 @@ impl Failure {
         Self { kind, ..self }
     }
 
+    /// Adds a line to the message for each detail.
+    #[must_use]
+    pub fn with_details(mut self, details: &[String]) -> Self {
+        for detail in details {
+            self.message.push_str("\n  ");
+            self.message.push_str(detail);
+        }
+        self
+    }
+
     /// Puts what was tried before what went wrong.
     #[must_use]
     pub fn with_context(self, tried: &str) -> Self {
@@ -265,7 +275,8 @@ mod tests {
 
     fn refused(status: u16) -> Failure {
         let (code, message) = (ErrorCode::Internal, "no\u{1b}[2J\nerror: x".to_owned());
-        ClientError::Refused { status, code, message, hint: None, request_id: Some("r".to_owned()) }.into()
+        let request_id = Some("r".to_owned());
+        ClientError::Refused { status, code, message, hint: None, request_id, problems: Vec::new() }.into()
     }
 
     #[test]

@@ -78,7 +78,7 @@ enum ApiCommand {
     /// Log in, log out, show which API key is used
     #[command(subcommand)]
     Auth(auth::AuthCommand),
-    /// Set, inject, list and delete secrets
+    /// Set, inject, list, delete and import secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// Add, list, update and remove MCP servers

@@ -254,7 +254,9 @@ fn hidden_line_of(input: &mut Cursor<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
     Some(line.into_bytes())
 }
 
-fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+/// Reads to the end, however long that takes; `None` when there are more than `limit` bytes.
+/// What is read is wiped when it is no longer needed.
+pub(super) fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut all = Zeroizing::new(Vec::with_capacity(4 * CHUNK_BYTES));
     let mut chunk = Zeroizing::new([0_u8; CHUNK_BYTES]);
     loop {

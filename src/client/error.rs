@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use crate::api::error::{ErrorCode, ErrorDetail};
+use crate::api::secrets_batch::EntryProblem;
 use crate::domain::Origin;
 
 /// Why a request did not do what it should.
@@ -68,6 +69,8 @@ pub enum ClientError {
         hint: Option<String>,
         /// Id of the request.
         request_id: Option<String>,
+        /// For a batch: what is wrong with which entry.
+        problems: Vec<EntryProblem>,
     },
 }
 
@@ -75,7 +78,8 @@ impl ClientError {
     /// Takes the error document apart.
     pub(super) fn refused(status: u16, detail: ErrorDetail, header_id: Option<String>) -> Self {
         let request_id = if detail.request_id.is_empty() { header_id } else { Some(detail.request_id) };
-        Self::Refused { status, code: detail.code, message: detail.message, hint: detail.hint, request_id }
+        let ErrorDetail { code, message, hint, problems, .. } = detail;
+        Self::Refused { status, code, message, hint, request_id, problems }
     }
 
     /// Sorts a transport error.

@@ -9,6 +9,7 @@ use crate::api::secrets::{
     DeletedList, InjectionDocument, SecretDocument, SecretInRequest, SecretList, SetSecretRequest,
     SetSecretSummary,
 };
+use crate::api::secrets_batch::{SecretsBatchRequest, SecretsBatchSummary};
 use crate::domain::{SecretName, SecretValue, ServerSlug, WorkspaceSlug};
 
 impl ApiClient {
@@ -32,6 +33,17 @@ impl ApiClient {
         let (server, name) = (server.to_string(), name.to_string());
         self.names_seen.push(NamesSeen::SecretSet { workspace: workspace.clone(), server, name });
         Ok(answer)
+    }
+
+    /// Creates or replaces many values, all of them or none; existing secrets keep their rule.
+    pub async fn set_secrets(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+        batch: &SecretsBatchRequest,
+    ) -> Result<SecretsBatchSummary, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::secrets_batch(server));
+        self.send(Method::POST, &path, Some(batch)).await
     }
 
     /// Names, rules and dates.
