@@ -43,6 +43,7 @@ impl ApiClient {
         batch: &SecretsBatchRequest,
     ) -> Result<SecretsBatchSummary, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets_batch(server));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send(Method::POST, &path, Some(batch)).await
     }
 
