@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::secrets_batch::EntryProblem;
+
 /// Kind of an error, as the field `code` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,4 +69,7 @@ pub struct ErrorDetail {
     /// The request's id, as in `X-Request-Id`; empty for an error that no server saw.
     #[serde(default)]
     pub request_id: String,
+    /// For a batch: what is wrong with which entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<EntryProblem>,
 }

@@ -5,6 +5,7 @@ pub mod error;
 pub mod object;
 pub mod routes;
 pub mod secrets;
+pub mod secrets_batch;
 pub mod servers;
 pub mod tokens;
 pub mod workspaces;

@@ -21,6 +21,9 @@ pub const SERVER: &str = "/api/v1/admin/mcp-servers/{slug}";
 pub const SECRETS: &str = "/api/v1/admin/mcp-servers/{slug}/secrets";
 /// One secret.
 pub const SECRET: &str = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}";
+/// Many secrets of one server at once. (A secret may have the name `batch`; to delete it is
+/// a request to this address too.)
+pub const SECRETS_BATCH: &str = "/api/v1/admin/mcp-servers/{slug}/secrets/batch";
 /// The injection rule of one secret.
 pub const INJECTION: &str = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}/injection";
 /// Workspaces of the project.
@@ -47,6 +50,17 @@ pub fn secret(slug: &ServerSlug, name: &SecretName) -> String {
     format!("{SERVERS}/{slug}/secrets/{name}")
 }
 
+/// Path for many secrets at once.
+pub fn secrets_batch(slug: &ServerSlug) -> String {
+    format!("{SERVERS}/{slug}/secrets/batch")
+}
+
+/// Whether a path is one of [`SECRETS_BATCH`].
+pub fn is_secrets_batch(path: &str) -> bool {
+    let slug = path.strip_prefix(SERVERS).and_then(|rest| rest.strip_suffix("/secrets/batch"));
+    slug.and_then(|rest| rest.strip_prefix('/')).is_some_and(|slug| !slug.is_empty() && !slug.contains('/'))
+}
+
 /// Path of a secret's injection rule.
 pub fn injection(slug: &ServerSlug, name: &SecretName) -> String {
     format!("{SERVERS}/{slug}/secrets/{name}/injection")
@@ -70,4 +84,21 @@ pub fn token(slug: &WorkspaceSlug, token_id: &str) -> String {
 /// Path of a workspace's gateway.
 pub fn gateway(slug: &WorkspaceSlug) -> String {
     format!("{GATEWAY_PREFIX}{slug}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_and_nothing_beside_it() {
+        let slug = ServerSlug::parse("github-mcp").unwrap();
+        assert!(is_secrets_batch(&secrets_batch(&slug)));
+        assert_eq!(SECRETS_BATCH.replace("{slug}", "github-mcp"), secrets_batch(&slug));
+        for other in
+            ["", "/secrets/batch", "/a/secrets", "/a/b/secrets/batch", "/a/secrets/batch/", "x/secrets/batch"]
+        {
+            assert!(!is_secrets_batch(&format!("{SERVERS}{other}")), "{other}");
+        }
+    }
 }

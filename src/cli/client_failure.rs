@@ -155,7 +155,8 @@ mod tests {
 
     fn refused(verdict: Verdict, hint: Option<&str>) -> Failure {
         let (code, message) = (ErrorCode::Internal, "no\u{1b}[2J\nerror: x".to_owned());
-        ClientError::Refused { verdict, code, message, hint: hint.map(str::to_owned) }.into()
+        ClientError::Refused { verdict, code, message, hint: hint.map(str::to_owned), problems: Vec::new() }
+            .into()
     }
 
     fn status(status: u16) -> Verdict {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::completions::name_cache::NameCache;
 use super::config_file::ConfigFile;
 use super::failure::Failure;
 use super::global_options::{DEFAULT_API_URL, GlobalOptions};
@@ -73,6 +74,13 @@ impl<'a> Context<'a> {
         Ok(self.client.insert(client))
     }
 
+    /// The client of the admin API, and the terminal for what is to be said while it works.
+    pub fn api_and_terminal(&mut self) -> Result<(&mut ApiClient, &mut Terminal), Failure> {
+        self.api()?;
+        let client = self.client.as_mut().ok_or_else(|| Failure::not_logged_in("there is no API key"))?;
+        Ok((client, self.terminal))
+    }
+
     /// The client of the admin API with this key, whatever is stored.
     pub fn api_with(&mut self, key: &ApiKey) -> Result<&mut ApiClient, Failure> {
         let client = self.connect(key)?;
@@ -92,6 +100,14 @@ impl<'a> Context<'a> {
     /// What to say when Ctrl-C ended the command.
     pub(super) fn interrupted(&self) -> Failure {
         interruption::failure(self.client.as_ref())
+    }
+
+    /// Keeps the names that were seen for completions.
+    pub fn remember_names(&mut self) {
+        let seen = self.client.as_mut().map(ApiClient::take_names_seen).unwrap_or_default();
+        if let (Some(cache_dir), Ok(base)) = (&self.settings.cache_dir, self.base()) {
+            NameCache::record(cache_dir, base.origin(), seen);
+        }
     }
 
     /// The workspace: `-w`, `AEROSTACK_WORKSPACE`, `workspace use`, `default`.

@@ -29,6 +29,11 @@ pub const NO_COLOR: &str = "NO_COLOR";
 pub const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
 /// `dumb`: a terminal without colours.
 pub const TERM: &str = "TERM";
+/// Set by the completion scripts: number of the word that is completed.
+pub const COMPLETE_INDEX: &str = "_CLAP_COMPLETE_INDEX";
+/// Set by the completion scripts: the shell to answer for. The rest of what they pass on
+/// is between them and the library that made them.
+pub const COMPLETE: &str = "_AEROSTACK_COMPLETE";
 
 /// One variable, as the help and the documentation show it.
 #[derive(Debug, Clone, Copy)]

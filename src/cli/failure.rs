@@ -149,6 +149,22 @@ impl Failure {
         self
     }
 
+    /// The same under another kind, and so with another exit code.
+    #[must_use]
+    pub fn with_kind(self, kind: FailureKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Adds a line to the message for each detail.
+    #[must_use]
+    pub fn with_details(mut self, details: &[String]) -> Self {
+        for detail in details {
+            self.message.push_str("\n  ");
+            self.message.push_str(detail);
+        }
+        self
+    }
+
     /// Puts what was tried before what went wrong.
     #[must_use]
     pub fn with_context(self, tried: &str) -> Self {

@@ -1,5 +1,5 @@
 //! A line that is not shown while it is typed or pasted. The terminal is left as it
-//! was on every way out, Ctrl-C included; what follows a pasted line end is taken too,
+//! was on every way out, Ctrl-C included, unless a signal such as SIGTERM ends the process; what follows a pasted line end is taken too,
 //! so that it does not land in the shell, and the value is then refused as a whole.
 
 use std::io;

@@ -3,6 +3,7 @@
 
 mod auth;
 mod client_failure;
+pub mod completions;
 pub mod config_file;
 pub mod confirmation;
 pub mod context;
@@ -15,6 +16,7 @@ pub mod env_vars;
 pub mod failure;
 pub mod global_options;
 pub mod hardening;
+mod help;
 mod hidden_input;
 mod interruption;
 #[cfg(feature = "server")]
@@ -75,6 +77,7 @@ enum Command {
     Start(StartCommand),
     #[command(flatten)]
     Topic(topics::Topic),
+    Completions(completions::CompletionsArgs),
 }
 
 /// The commands that speak to the admin API.
@@ -83,7 +86,7 @@ enum ApiCommand {
     /// Log in, log out, show which API key is used
     #[command(subcommand)]
     Auth(auth::AuthCommand),
-    /// Set, inject, list and delete secrets
+    /// Set, inject, list, delete and import secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// Add, list, update and remove MCP servers
@@ -133,6 +136,7 @@ impl Command {
             #[cfg(feature = "server")]
             Self::Start(_) => None,
             Self::Topic(_) => None,
+            Self::Completions(_) => None,
         }
     }
 }
@@ -159,6 +163,9 @@ pub fn run_arguments(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(shell) = &settings.completing_for {
+        return completions::answer(shell, &arguments, settings, terminal);
+    }
     // Until the arguments are understood, and if they never are.
     let json = problem::has_flag(&arguments, "--json");
     let color = problem::option_value(&arguments, "--color");
@@ -182,7 +189,8 @@ fn not_understood(
     let rendered = error.render().to_string();
     let help = rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
+        ErrorKind::DisplayHelp => terminal.data(help::page(&Cli::command(), arguments).trim_end()),
+        ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             terminal.talk(help.trim_end());
             Err(Failure::already_shown())
@@ -201,6 +209,7 @@ pub fn run(cli: Cli, settings: &Settings, terminal: &mut Terminal) -> Result<(),
         #[cfg(feature = "server")]
         Command::Start(command) => command.run(terminal),
         Command::Topic(topic) => terminal.data(topic.page().trim_end()),
+        Command::Completions(arguments) => completions::run(&arguments, terminal),
     }
 }
 
@@ -217,6 +226,7 @@ fn run_with_api(
     let mut context = Context::new(terminal, settings, options);
     let ended = runtime.block_on(interruption::unless_interrupted(command.run(&mut context)));
     let result = ended.and_then(|done| done.unwrap_or_else(|| Err(context.interrupted())));
+    context.remember_names();
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
     result

@@ -99,6 +99,13 @@ fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
 
 /// `usage: aerostack secrets set ...` of the deepest command that was named.
 fn usage_line(command: &clap::Command, arguments: &[OsString]) -> String {
+    let usage = deepest(command, arguments).render_usage().to_string();
+    let words: Vec<_> = usage.trim_start_matches("Usage:").split_whitespace().collect();
+    format!("usage: {}", words.join(" "))
+}
+
+/// The deepest command that was named.
+pub(super) fn deepest(command: &clap::Command, arguments: &[OsString]) -> clap::Command {
     let mut found = command.clone();
     found.build();
     for argument in arguments.iter().skip(1).map(OsString::as_os_str) {
@@ -109,9 +116,7 @@ fn usage_line(command: &clap::Command, arguments: &[OsString]) -> String {
             found = deeper.clone();
         }
     }
-    let usage = found.render_usage().to_string();
-    let words: Vec<_> = usage.trim_start_matches("Usage:").split_whitespace().collect();
-    format!("usage: {}", words.join(" "))
+    found
 }
 
 /// Whether an option stands among the raw arguments, for errors that come before the

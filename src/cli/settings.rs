@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::env_vars;
 
 /// What the environment says. It has no debug form, because it holds the API key.
-#[derive(Default)]
+#[derive(Default, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that the environment says")]
 pub struct Settings {
     /// Base URL of the admin API.
@@ -32,6 +32,12 @@ pub struct Settings {
     pub no_proxy: Option<String>,
     /// The user's configuration directory; `None` when there is no home.
     pub config_dir: Option<PathBuf>,
+    /// The user's cache directory; `None` when there is no home.
+    pub cache_dir: Option<PathBuf>,
+    /// The shell that asks for completions instead of running a command.
+    pub completing_for: Option<String>,
+    /// Number of the word that is completed, where the shell says so.
+    pub completing_at: Option<usize>,
     /// The user's home, where an older command line left its key.
     pub home: Option<PathBuf>,
     /// Whether the system's keyring may be asked: always, but in tests inside this process.
@@ -45,11 +51,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The variable that brings a key and so goes before what is stored.
+    pub fn variable_with_key(&self) -> Option<&'static str> {
+        let key = self.api_key.as_ref().map(|_| env_vars::API_KEY);
+        key.or(self.api_key_file.as_ref().map(|_| env_vars::API_KEY_FILE))
+    }
+
     /// Reads the environment.
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
     pub fn from_environment() -> Self {
         Self {
             home: dirs::home_dir().filter(|path| path.is_absolute()),
+            cache_dir: dirs::cache_dir().filter(|path| path.is_absolute()),
             os_keyring: true,
             ..Self::from_variables(|name| std::env::var_os(name), dirs::config_dir())
         }
@@ -72,6 +85,9 @@ impl Settings {
                 .map(Zeroizing::new),
             no_proxy: text(env_vars::NO_PROXY).or_else(|| text(env_vars::NO_PROXY_LOWER)),
             config_dir: config_dir.filter(|path| path.is_absolute()),
+            cache_dir: None,
+            completing_for: text(env_vars::COMPLETE),
+            completing_at: text(env_vars::COMPLETE_INDEX).and_then(|index| index.parse().ok()),
             home: None,
             os_keyring: false,
             no_color: given(env_vars::NO_COLOR).is_some(),
@@ -112,7 +128,9 @@ mod tests {
             None,
         );
         let texts: Vec<_> = env_vars::COMMAND_LINE.iter().flat_map(|var| [var.name, var.meaning]).collect();
-        for name in read.into_inner() {
+        // What the completion scripts set is nobody's setting.
+        let own = [env_vars::COMPLETE, env_vars::COMPLETE_INDEX];
+        for name in read.into_inner().into_iter().filter(|name| !own.contains(&name.as_str())) {
             assert!(texts.iter().any(|text| text.contains(&name)), "{name}");
         }
     }

@@ -130,6 +130,17 @@ impl Terminal {
         }
     }
 
+    /// Prints bytes as they are: an answer to a completion script, made of our own words and
+    /// of checked names. A reader that went away is no failure.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self.out.write(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(anyhow::Error::new(error).context("could not write to standard output").into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Prints one JSON document as data.
     pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         let text = json_text(document)?;
@@ -203,6 +214,11 @@ impl Terminal {
 
     /// Asks for a line that everybody may see; empty at the end of input.
     pub fn ask(&mut self, question: &str) -> Result<String, Failure> {
+        Ok(self.ask_or_end(question)?.unwrap_or_default())
+    }
+
+    /// The same; `None` at the end of input (Ctrl-D).
+    pub fn ask_or_end(&mut self, question: &str) -> Result<Option<String>, Failure> {
         let _ = self.err.write(format!("{} ", printable::one_line(question)).as_bytes());
         let mut line = String::new();
         let read = match &mut self.input {
@@ -212,8 +228,9 @@ impl Terminal {
         let count = read.context("could not read the answer")?;
         if count == 0 {
             let _ = self.err.write(b"\n");
+            return Ok(None);
         }
-        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+        Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// Asks for a line that is not shown.
@@ -263,7 +280,9 @@ fn hidden_line_of(input: &mut Cursor<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
     Some(line.into_bytes())
 }
 
-fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+/// Reads to the end, however long that takes; `None` when there are more than `limit` bytes.
+/// What is read is wiped when it is no longer needed.
+pub(super) fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut all = Zeroizing::new(Vec::with_capacity(4 * CHUNK_BYTES));
     let mut chunk = Zeroizing::new([0_u8; CHUNK_BYTES]);
     loop {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::transport::MAX_CONNECT_TIME;
 use crate::api::error::{ErrorCode, ErrorDetail};
+use crate::api::secrets_batch::EntryProblem;
 use crate::domain::Origin;
 
 /// Why a request did not do what it should.
@@ -72,6 +73,8 @@ pub enum ClientError {
         message: String,
         /// What to do next.
         hint: Option<String>,
+        /// For a batch: what is wrong with which entry.
+        problems: Vec<EntryProblem>,
     },
 }
 
@@ -120,9 +123,9 @@ pub enum ProxyProblem {
 impl ClientError {
     /// Takes the error document apart.
     pub(super) fn refused(verdict: Verdict, detail: ErrorDetail) -> Self {
-        let ErrorDetail { code, message, hint, request_id } = detail;
+        let ErrorDetail { code, message, hint, request_id, problems } = detail;
         let request_id = if request_id.is_empty() { verdict.request_id } else { Some(request_id) };
-        Self::Refused { verdict: Verdict { request_id, ..verdict }, code, message, hint }
+        Self::Refused { verdict: Verdict { request_id, ..verdict }, code, message, hint, problems }
     }
 
     /// Sorts a transport error. `proxy` is the name of the proxy in between, if there is one.

@@ -5,6 +5,7 @@ mod answer;
 mod api_base;
 mod api_key;
 pub mod error;
+pub mod names_seen;
 pub mod proxy;
 mod retry;
 pub mod secrets;
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 pub use answer::MAX_ANSWER_BYTES;
 pub use api_base::ApiBase;
 pub use error::ClientError;
+use names_seen::NamesSeen;
 pub use retry::Cause;
 pub use transport::Network;
 
@@ -84,6 +86,7 @@ pub struct ApiClient {
     changes: Changes,
     observer: Box<dyn FnMut(Event)>,
     outside_requests: Arc<AtomicBool>,
+    names_seen: Vec<NamesSeen>,
 }
 
 impl ApiClient {
@@ -113,6 +116,7 @@ impl ApiClient {
             changes: Changes::default(),
             observer: Box::new(|_| {}),
             outside_requests: Arc::default(),
+            names_seen: Vec::new(),
         })
     }
 
@@ -129,6 +133,11 @@ impl ApiClient {
     /// What became of the changes so far, also if a request was given up half-way.
     pub fn changes(&self) -> Changes {
         self.changes
+    }
+
+    /// The names that answers held since the last call of this function.
+    pub fn take_names_seen(&mut self) -> Vec<NamesSeen> {
+        std::mem::take(&mut self.names_seen)
     }
 
     /// Sends one request and decodes the answer; 204 decodes as JSON `null`. Tries again

@@ -2,12 +2,14 @@
 
 use reqwest::Method;
 
+use super::names_seen::NamesSeen;
 use super::{ApiClient, ClientError, NO_BODY};
 use crate::api::routes;
 use crate::api::secrets::{
     DeletedList, InjectionDocument, SecretDocument, SecretInRequest, SecretList, SetSecretRequest,
     SetSecretSummary,
 };
+use crate::api::secrets_batch::{SecretsBatchRequest, SecretsBatchSummary};
 use crate::domain::{SecretName, SecretValue, ServerSlug, WorkspaceSlug};
 
 impl ApiClient {
@@ -27,7 +29,22 @@ impl ApiClient {
             must_not_exist: false,
         };
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
-        self.send(Method::POST, &path, Some(&body)).await
+        let answer = self.send(Method::POST, &path, Some(&body)).await?;
+        let (server, name) = (server.to_string(), name.to_string());
+        self.names_seen.push(NamesSeen::SecretSet { workspace: workspace.clone(), server, name });
+        Ok(answer)
+    }
+
+    /// Creates or replaces many values, all of them or none; existing secrets keep their rule.
+    pub async fn set_secrets(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        server: &ServerSlug,
+        batch: &SecretsBatchRequest,
+    ) -> Result<SecretsBatchSummary, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::secrets_batch(server));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
+        self.send(Method::POST, &path, Some(batch)).await
     }
 
     /// Names, rules and dates.
@@ -37,7 +54,11 @@ impl ApiClient {
         server: &ServerSlug,
     ) -> Result<SecretList, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
-        self.send(Method::GET, &path, NO_BODY).await
+        let list: SecretList = self.send(Method::GET, &path, NO_BODY).await?;
+        let names = list.secrets.iter().map(|secret| secret.name.clone()).collect();
+        let (workspace, server) = (workspace.clone(), server.to_string());
+        self.names_seen.push(NamesSeen::Secrets { workspace, server, names });
+        Ok(list)
     }
 
     /// Changes a secret's rule.
@@ -60,6 +81,7 @@ impl ApiClient {
         name: &SecretName,
     ) -> Result<(), ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secret(server, name));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send(Method::DELETE, &path, NO_BODY).await
     }
 
@@ -71,6 +93,7 @@ impl ApiClient {
         server: &ServerSlug,
     ) -> Result<DeletedList, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send_once(Method::DELETE, &path, NO_BODY).await
     }
 }

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 
+use super::names_seen::NamesSeen;
 use super::{ApiClient, ClientError, NO_BODY};
 use crate::api::routes;
 use crate::api::servers::{AddServerRequest, ServerList, ServerSummary, UpdateServerRequest};
@@ -15,13 +16,17 @@ impl ApiClient {
         request: &AddServerRequest,
     ) -> Result<ServerSummary, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::SERVERS);
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send(Method::POST, &path, Some(request)).await
     }
 
     /// All servers.
     pub async fn servers(&mut self, workspace: &WorkspaceSlug) -> Result<ServerList, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::SERVERS);
-        self.send(Method::GET, &path, NO_BODY).await
+        let list: ServerList = self.send(Method::GET, &path, NO_BODY).await?;
+        let slugs = list.servers.iter().map(|server| server.slug.clone()).collect();
+        self.names_seen.push(NamesSeen::Servers { workspace: workspace.clone(), slugs });
+        Ok(list)
     }
 
     /// One server.
@@ -52,6 +57,7 @@ impl ApiClient {
         slug: &ServerSlug,
     ) -> Result<(), ClientError> {
         let path = format!("{}?workspace={workspace}", routes::server(slug));
+        self.names_seen.push(NamesSeen::Changed(workspace.clone()));
         self.send(Method::DELETE, &path, NO_BODY).await
     }
 }

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 
+use super::names_seen::NamesSeen;
 use super::{ApiClient, ClientError, NO_BODY};
 use crate::api::routes;
 use crate::api::workspaces::{CreateWorkspaceRequest, WorkspaceList, WorkspaceSummary};
@@ -16,11 +17,15 @@ impl ApiClient {
 
     /// All workspaces.
     pub async fn workspaces(&mut self) -> Result<WorkspaceList, ClientError> {
-        self.send(Method::GET, routes::WORKSPACES, NO_BODY).await
+        let list: WorkspaceList = self.send(Method::GET, routes::WORKSPACES, NO_BODY).await?;
+        let slugs = list.workspaces.iter().map(|workspace| workspace.slug.clone()).collect();
+        self.names_seen.push(NamesSeen::Workspaces(slugs));
+        Ok(list)
     }
 
     /// Deletes a workspace with everything in it.
     pub async fn delete_workspace(&mut self, slug: &WorkspaceSlug) -> Result<(), ClientError> {
+        self.names_seen.push(NamesSeen::Changed(slug.clone()));
         self.send(Method::DELETE, &routes::workspace(slug), NO_BODY).await
     }
 }

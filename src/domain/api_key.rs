@@ -19,7 +19,9 @@ pub struct ApiKey(Zeroizing<String>);
 
 /// Why a text is not an API key. The text is never repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an API key begins with 'ak_' and holds letters, digits, '_' and '-' only")]
+#[error(
+    "an API key begins with 'ak_', holds letters, digits, '_' and '-' only, and has at most 512 characters"
+)]
 pub struct ApiKeyProblem;
 
 impl ApiKey {

@@ -8,6 +8,7 @@ use super::randomness::RandomnessFailed;
 use super::store::{StoreError, WriteError};
 use super::vault::VaultError;
 use crate::api::error::{ErrorCode, ErrorDetail, ErrorDocument};
+use crate::api::secrets_batch::EntryProblem;
 
 /// An error on its way to a client. The router adds the request id.
 #[derive(Debug, Clone)]
@@ -15,18 +16,26 @@ pub struct ApiError {
     code: ErrorCode,
     message: String,
     hint: Option<String>,
+    problems: Vec<EntryProblem>,
 }
 
 impl ApiError {
     /// Any kind.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: message.into(), hint: None, problems: Vec::new() }
     }
 
     /// Adds what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what is wrong with which entry of a batch.
+    #[must_use]
+    pub fn with_problems(mut self, problems: Vec<EntryProblem>) -> Self {
+        self.problems = problems;
         self
     }
 
@@ -76,9 +85,14 @@ impl ApiError {
 
     /// The document with this request id.
     pub fn document(&self, request_id: &str) -> ErrorDocument {
-        let (message, hint) = (self.message.clone(), self.hint.clone());
         ErrorDocument {
-            error: ErrorDetail { code: self.code, message, hint, request_id: request_id.to_owned() },
+            error: ErrorDetail {
+                code: self.code,
+                message: self.message.clone(),
+                hint: self.hint.clone(),
+                request_id: request_id.to_owned(),
+                problems: self.problems.clone(),
+            },
         }
     }
 }

@@ -24,8 +24,9 @@ use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use crate::api::error::ErrorCode;
 use crate::api::routes;
+use crate::api::secrets_batch::MAX_BATCH_BYTES;
 
-/// Longest body of an admin request, in bytes.
+/// Longest body of an admin request but a batch, in bytes.
 const ADMIN_BODY_LIMIT: usize = 1 << 20;
 
 /// What all cores share.
@@ -146,8 +147,12 @@ async fn admin_answer(
     let (mut parts, body) = request.into_parts();
     let declared = body.size_hint().lower();
     tracing::trace!(request_id = %request_id.0, declared, "reading an admin request");
-    let body = read_limited(body, ADMIN_BODY_LIMIT).await.map_err(|problem| match problem {
-        BodyProblem::TooLarge => ApiError::new(ErrorCode::TooLarge, "the body is over 1 MiB"),
+    let is_batch = parts.method == Method::POST && routes::is_secrets_batch(parts.uri.path());
+    let limit = if is_batch { MAX_BATCH_BYTES } else { ADMIN_BODY_LIMIT };
+    let body = read_limited(body, limit).await.map_err(|problem| match problem {
+        BodyProblem::TooLarge => {
+            ApiError::new(ErrorCode::TooLarge, format!("the body is over {} MiB", limit >> 20))
+        }
         BodyProblem::Broken => ApiError::invalid_request("the body was cut off or took too long"),
     })?;
     parts.extensions.insert(base_url);

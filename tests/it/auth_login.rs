@@ -98,6 +98,7 @@ fn a_login_replaces_the_key() {
 fn what_is_no_key_or_not_accepted_is_not_stored() {
     let Some(session) = session("what_is_no_key_or_not_accepted_is_not_stored") else { return };
     let long = "ak_".to_owned() + &"x".repeat(70_000);
+    let too_long = format!("ak_canary{}", "x".repeat(504));
     for (input, code, text) in [
         ("", 2, "no API key was given"),
         ("\n", 2, "no API key was given"),
@@ -105,11 +106,13 @@ fn what_is_no_key_or_not_accepted_is_not_stored() {
         ("ak_can ary", 2, "this is not an API key"),
         ("ak_canary\nak_canary", 2, "this is not an API key"),
         ("mwt_canary", 2, "this is a workspace token"),
+        (too_long.as_str(), 2, "at most 512 characters"),
         (long.as_str(), 2, "longer than any API key"),
         ("ak_canary", 4, "does not accept this API key"),
     ] {
         let ended = session.run(&["auth", "login", "--with-token"]).stdin(input).run().expect(code);
-        assert!(ended.err.contains(text) && ended.err.contains("nothing was stored"), "{}", ended.err);
+        let said = ended.err.contains(text) && ended.err.contains("nothing was stored");
+        assert!(said, "{}", ended.err);
         assert!(ended.out.is_empty() && !ended.err.contains("canary"), "{}", ended.err);
         let json = session.run(&["auth", "login", "--with-token", "--json"]).stdin(input).run().expect(code);
         json.error_document();
@@ -119,9 +122,12 @@ fn what_is_no_key_or_not_accepted_is_not_stored() {
     // Nobody answers, and an answer that is not the API's.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let at = |url: &str| session.login().env("AEROSTACK_API_URL", url).run();
-    let ended = at(&format!("http://{nobody}")).expect(7);
-    assert!(ended.err.contains("could not be checked, so nothing was stored"), "{}", ended.err);
-    assert!(!ended.err.contains("may have been made"), "a check changes nothing: {}", ended.err);
+    let hangs_up = Upstream::start(|_| Vec::new());
+    for address in [nobody, hangs_up.address] {
+        let ended = at(&format!("http://{address}")).expect(7);
+        assert!(ended.err.contains("could not be checked, so nothing was stored"), "{}", ended.err);
+        assert!(!ended.err.contains("may have been made"), "a check changes nothing: {}", ended.err);
+    }
     let page = Upstream::start(|_| crate::harness::upstream::http_answer("200 OK", &[], "<html>"));
     at(&format!("http://{}", page.address)).expect(1);
     at("http://192.0.2.1").expect(7);
@@ -134,7 +140,10 @@ fn what_is_no_key_or_not_accepted_is_not_stored() {
 fn without_a_terminal_nobody_is_asked() {
     let Some(session) = session("without_a_terminal_nobody_is_asked") else { return };
     let ended = session.run(&["auth", "login"]).stdin(session.companion.api_key.clone()).run().expect(2);
-    assert!(ended.err.contains("--with-token"), "{}", ended.err);
+    let hint = format!("aerostack auth login --api-url {} --with-token < FILE", session.origin());
+    assert!(ended.err.contains(&hint), "{}", ended.err);
+    let ended = session.run(&["login", "--insecure-storage"]).run().expect(2);
+    assert!(ended.err.contains(" --with-token --insecure-storage < FILE"), "{}", ended.err);
     assert_eq!(session.stored(), None);
 }
 
@@ -184,6 +193,9 @@ fn the_keyring_goes_before_the_plain_file_and_the_environment_before_both() {
 #[test]
 fn a_variable_that_goes_first_is_named() {
     let Some(session) = session("a_variable_that_goes_first_is_named") else { return };
+    let both = session.login().env("AEROSTACK_API_KEY", "ak_x").env("AEROSTACK_API_KEY_FILE", "/nonexistent");
+    let ended = both.run().expect(0);
+    assert!(ended.err.contains("AEROSTACK_API_KEY is set") && !ended.err.contains("_FILE"), "{}", ended.err);
     for variable in ["AEROSTACK_API_KEY", "AEROSTACK_API_KEY_FILE"] {
         let ended = session.login().env(variable, "ak_other").run().expect(0);
         assert!(

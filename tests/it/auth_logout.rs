@@ -22,11 +22,7 @@ fn the_entry_is_gone() {
     session.list().expect(4);
     session.login().run().expect(0);
     let ended = session.run(&["logout", "--json"]).env("AEROSTACK_API_KEY", "ak_x").run();
-    assert!(
-        ended.err.contains("AEROSTACK_API_KEY is set, and its key is used all the same"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("AEROSTACK_API_KEY is set and goes before any stored key"), "{}", ended.err);
     assert_eq!(ended.document(), json!({"origin": origin, "removed": ["keyring"]}));
 }
 

@@ -83,7 +83,7 @@ fn no_key_a_rejected_one_and_an_api_that_is_not_there() {
     );
 
     let broken = Upstream::start(|_| http_answer("500 Internal Server Error", &[], "{}"));
-    let unknown = status(&format!("http://{}", broken.address), KEY, &[]).expect(1);
+    let unknown = status(&format!("http://{}", broken.address), KEY, &[]).expect(7);
     assert!(unknown.out.ends_with("Status   not checked: the API gave no clear answer\n"), "{unknown:?}");
 
     for (url, code, word) in [(url, 4, "rejected"), (nobody.as_str(), 7, "not_reachable")] {
@@ -92,6 +92,22 @@ fn no_key_a_rejected_one_and_an_api_that_is_not_there() {
         assert_eq!((&document["status"], &document["key_last_four"]), (&word.into(), &"WXYZ".into()));
         let error: Value = serde_json::from_str(&ended.err).unwrap();
         assert!(error["error"]["message"].is_string(), "{error}");
+    }
+}
+
+#[test]
+fn every_end_is_0_4_or_7() {
+    for (answer, expected) in [
+        ("401 Unauthorized", 4),
+        ("403 Forbidden", 7),
+        ("429 Too Many Requests", 7),
+        ("500 Internal Server Error", 7),
+        ("404 Not Found", 7),
+        ("302 Found", 7),
+    ] {
+        let body = json!({"error": {"code": "unauthorized", "message": "no", "request_id": "r"}}).to_string();
+        let api = Upstream::start(move |_| http_answer(answer, &[], &body));
+        status(&format!("http://{}", api.address), KEY, &[]).expect(expected);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::harness::parts::parts;
 use crate::harness::pseudo_terminal::PseudoTerminal;
 use crate::harness::session_bus::{PASSWORD, SessionBus};
 
-const WAITING: &str = "The keyring is locked. Waiting up to 60 s for its password; look for its window.";
+const WAITING: &str = "The keyring is locked. Waiting for its password; look for its window. (Up to 60 s.)";
 
 fn question(session: &KeyringSession) -> String {
     format!("API key for {} (not shown): ", session.origin())
@@ -71,6 +71,7 @@ fn ctrl_c_and_an_empty_line_store_nothing() {
     let terminal = PseudoTerminal::spawn(session.run(&["auth", "login", "--no-input"]));
     let (code, transcript) = terminal.end();
     assert_eq!(code, 2, "{transcript}");
+    assert!(transcript.contains("with --no-input, the API key is not asked for"), "{transcript}");
 }
 
 #[test]
@@ -190,6 +191,34 @@ fn it_is_offered_once_and_a_rejected_one_stays() {
         assert_eq!(transcript.contains("older version"), offered, "{transcript}");
     }
     assert!(file.exists());
+}
+
+#[test]
+fn an_offer_that_cannot_be_remembered_does_not_stop_the_login() {
+    if parts("an_offer_that_cannot_be_remembered_does_not_stop_the_login").is_none() {
+        return;
+    }
+    let session = KeyringSession::on(SessionBus::unlocked());
+    let file = older_key(&session, "ak_not-wanted");
+    let config = session.bus.home().join(".config/aerostack");
+    // Ctrl-D is no answer: it is asked again. Then the answer cannot be written down.
+    for (answer, blocked) in [("\u{4}", false), ("n\r", true), ("n\r", false)] {
+        if blocked {
+            fs::create_dir_all(config.join("config.json")).unwrap();
+        } else {
+            let _ = fs::remove_dir_all(&config);
+        }
+        let mut terminal = PseudoTerminal::spawn(session.run(&["auth", "login"]));
+        if !blocked {
+            terminal.expect("[y/N] ");
+            terminal.send(answer);
+        }
+        terminal.expect(&question(&session));
+        terminal.send_line(&session.companion.api_key);
+        let (code, transcript) = terminal.end();
+        assert_eq!(code, 0, "{transcript}");
+    }
+    assert!(file.exists() && config.join("config.json").is_file());
 }
 
 #[test]

@@ -13,12 +13,13 @@ const MARK: &str = "c4n4ry";
 const SERVERS: &str = "/api/v1/admin/mcp-servers";
 const SERVER: &str = "/api/v1/admin/mcp-servers/demo-mcp";
 const SECRETS: &str = "/api/v1/admin/mcp-servers/demo-mcp/secrets";
+const BATCH: &str = "/api/v1/admin/mcp-servers/demo-mcp/secrets/batch";
 const INJECTION: &str = "/api/v1/admin/mcp-servers/demo-mcp/secrets/TOKEN/injection";
 const WORKSPACES: &str = "/api/v1/admin/workspaces";
 const TOKENS: &str = "/api/v1/admin/workspaces/default/tokens";
 
 /// Every route that takes a body, with one that has all of its fields.
-fn routes() -> [(&'static str, &'static str, Value); 6] {
+fn routes() -> [(&'static str, &'static str, Value); 7] {
     let url = "https://a.example/";
     let rule = json!({"type": "header", "header": "X-A", "prefix": "p"});
     [
@@ -32,6 +33,11 @@ fn routes() -> [(&'static str, &'static str, Value); 6] {
             "POST",
             SECRETS,
             json!({"name": "TOKEN", "value": "x", "injection": rule, "must_exist": false, "must_not_exist": false}),
+        ),
+        (
+            "POST",
+            BATCH,
+            json!({"secrets": [{"name": "TOKEN", "value": "x"}], "prune": true, "dry_run": false}),
         ),
         ("PUT", INJECTION, rule),
         ("POST", WORKSPACES, json!({"name": "Team A"})),
@@ -90,6 +96,10 @@ fn with_canaries(document: &Value) -> Vec<Value> {
         }
         if value.is_object() {
             with_canaries(value).into_iter().for_each(replace);
+        } else if let Some(entry) = value.get(0) {
+            // In the second place: what stands before it is not done either.
+            let list = |by: Value| json!([{"name": "FIRST", "value": "x"}, by]);
+            with_canaries(entry).into_iter().map(list).for_each(replace);
         }
         let mut renamed = members.clone();
         let value = renamed.remove(name).unwrap();
@@ -243,6 +253,7 @@ fn wrong_types_of_each_field() {
     for (path, required) in [
         (SERVERS, ["slug", "url"].as_slice()),
         (SECRETS, &["name", "value"]),
+        (BATCH, &["secrets"]),
         (WORKSPACES, &["name"]),
         (TOKENS, &["name"]),
     ] {
@@ -287,7 +298,7 @@ fn one_mebibyte_is_read_and_one_byte_more_is_refused() {
     let companion = companion();
     let target = Target::of(&companion);
     let (frame, limit) = (r#"{"name":""}"#.len(), 1 << 20);
-    for (method, path, _) in routes() {
+    for (method, path, _) in routes().into_iter().filter(|route| route.1 != BATCH) {
         let body = |size: usize| format!(r#"{{"name":"{}"}}"#, "x".repeat(size - frame)).into_bytes();
         let fits = target.send(method, path, &body(limit));
         assert!(matches!(fits.status, 400 | 422), "{method} {path}: {}", fits.status);

@@ -105,6 +105,9 @@ fn walk(scene: &mut Scene, token: &str) {
             scene.heard.add(format!("answer to a call after {number}"), answer.to_string());
         }
     }
+    import(scene);
+    let answer = session.call("github-mcp__echo");
+    scene.heard.add("answer to a call after the imports", answer.to_string());
     let list = session.rpc("tools/list", &json!({}));
     scene.heard.add("tool list", list.to_string());
     for arguments in [
@@ -117,6 +120,28 @@ fn walk(scene: &mut Scene, token: &str) {
     ] {
         scene.program(arguments, "");
     }
+}
+
+/// Canaries of the imports that are done; those after them are of imports that are not.
+const IMPORTED: std::ops::Range<usize> = 100..104;
+const CANARIES: usize = 108;
+
+/// Many at once, by each way: what is done and what is refused.
+fn import(scene: &mut Scene) {
+    let good: Vec<String> = IMPORTED.map(canary).collect();
+    let bad: Vec<String> = (IMPORTED.end..CANARIES).map(canary).collect();
+    let command = ["secrets", "import", "github-mcp"];
+    scene.program(&command, &format!("# {}\nI_1='{}'\n", bad[0], good[0]));
+    scene.program(&[&command[..], &["-v", "--json"]].concat(), &json!({"I_2": good[1]}).to_string());
+    let batch = format!("{SECRETS}/batch");
+    let list = json!({"secrets": [{"name": "I_3", "value": good[2]}, {"name": "I_4", "value": good[3]}]});
+    scene.admin("POST", &batch, &list.to_string());
+    scene.program(&[&command[..], &["--dry-run"]].concat(), &format!("I_1={}\n", bad[1]));
+    scene.program(&command, &format!("I_1={0}\n{0}\nI_2=\"{0}\n{0}=\n", bad[2]));
+    let name = format!("{}-", bad[3]);
+    let list = json!({"secrets": [{"name": "I_1", "value": bad[3]}, {"name": name, "value": ""}]});
+    scene.admin("POST", &batch, &list.to_string());
+    scene.admin("POST", &batch, &list.to_string()[..60]);
 }
 
 #[test]
@@ -146,17 +171,17 @@ fn a_hundred_canaries_reach_the_upstream_only() {
     assert!(log.contains("TRACE"), "the log is not at trace level:\n{log}");
     heard.add("the log", log);
     heard.add_files(folder.path(), "after its end");
-    for number in 0..100 {
+    for number in 0..CANARIES {
         heard.assert_free_of(&canary(number));
     }
     heard.assert_free_of(&token);
     heard.assert_free_of(&api_key);
     let received: Vec<Value> = good.received().iter().map(|one| json!(one.head_text())).collect();
-    let arrived = (0..100)
+    let arrived = (0..CANARIES)
         .filter(|number| received.iter().any(|head| head.as_str().unwrap().contains(&canary(*number))));
     assert_eq!(
         arrived.count(),
-        40,
-        "the canaries that were set (by argument, two kinds of stdin, API) must have arrived"
+        44,
+        "the canaries that were set (by argument, two kinds of stdin, API, imports) must have arrived"
     );
 }

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::harness::aerostack;
+use crate::harness::program::NOBODY;
 
 #[test]
 fn no_core_dumps() {
@@ -19,9 +20,6 @@ fn no_core_dumps() {
     let numbers: Vec<&str> = core["Max core file size".len()..].split_whitespace().take(2).collect();
     assert_eq!(numbers, ["0", "0"], "{core}");
 }
-
-/// A user without rights: `nobody`.
-const NOBODY: u32 = 65534;
 
 /// A program of an ordinary user, killed when it is dropped.
 struct Ordinary(Child);

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::program::Aerostack;
+use crate::harness::program::{Aerostack, NOBODY};
 use crate::harness::{Companion, Ended, aerostack};
 
 /// A user with a home and an API, and no session bus.
@@ -72,10 +72,12 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn private_under_every_umask() {
-    for umask in ["000", "022", "077"] {
+    // The last ones take rights from the owner too.
+    for umask in ["000", "022", "077", "0177", "0277", "0477", "0777"] {
         let user = User::new();
         let ended = user.login().umask(umask).run().expect(0);
         assert_eq!((mode(&user.file()), mode(&user.folder())), (0o600, 0o700), "umask {umask}");
+        assert_eq!(mode(user.folder().parent().unwrap()), 0o700, "umask {umask}");
         assert_eq!(user.names(), ["credentials.json"]);
         assert_eq!(fs::read_to_string(user.file()).unwrap(), user.content());
         let path = user.file().display().to_string();
@@ -171,13 +173,61 @@ fn files_and_folders_of_others_are_not_used() {
     }
     let user = User::new();
     user.login().run().expect(0);
-    let foreign = Some(65534);
+    let foreign = Some(NOBODY);
     chown(user.file(), foreign, foreign).unwrap();
     refused(&user, "it belongs to another user", 0);
     chown(user.file(), Some(0), Some(0)).unwrap();
     user.list().expect(0);
     chown(user.folder(), foreign, foreign).unwrap();
     refused(&user, "it belongs to another user", 1);
+}
+
+/// As an ordinary user: root may look everywhere.
+#[test]
+fn where_it_may_not_look_it_does_not_claim_anything() {
+    let user = User::new();
+    let program = copy_for_everybody(user.home.path());
+    let run = |arguments: &[&str]| {
+        let run = user.run(arguments).program(&program).stdin(user.companion.api_key.clone());
+        run.by_ordinary_user()
+    };
+    let login = ["auth", "login", "--with-token", "--insecure-storage"];
+    run(&login).run().expect(0);
+    run(&["secrets", "list", "github-mcp"]).run().expect(0);
+    for closed in [0o000, 0o600] {
+        fs::set_permissions(user.folder(), Permissions::from_mode(closed)).unwrap();
+        for arguments in [&["auth", "logout"][..], &["auth", "status"], &login] {
+            let ended = run(arguments).run().expect(4);
+            assert!(ended.err.contains("Permission denied"), "{arguments:?}: {}", ended.err);
+        }
+    }
+    fs::set_permissions(user.folder(), Permissions::from_mode(0o700)).unwrap();
+    run(&["auth", "logout"]).run().expect(0);
+    // Where nothing can be written, the key is not sent and nothing is announced.
+    let parent = user.folder().parent().unwrap().to_owned();
+    fs::remove_dir(user.folder()).unwrap();
+    fs::set_permissions(&parent, Permissions::from_mode(0o500)).unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    nobody.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    let ended = run(&login).env("AEROSTACK_API_URL", &url).run().expect(1);
+    assert!(
+        ended.err.contains("could not write") && ended.err.contains("hint: look at the rights"),
+        "{}",
+        ended.err
+    );
+    assert!(!ended.err.contains("is now written"), "{}", ended.err);
+    assert!(nobody.accept().is_err(), "the API was contacted");
+}
+
+/// The program where an ordinary user may run it, and a home that is theirs.
+fn copy_for_everybody(home: &Path) -> PathBuf {
+    let program = home.join("aerostack");
+    fs::copy(env!("CARGO_BIN_EXE_aerostack"), &program).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(home, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    program
 }
 
 #[test]

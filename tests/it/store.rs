@@ -4,8 +4,8 @@
 use aerostack::domain::{Injection, KeyId, SealedValue, SecretName, ServerSlug, UpstreamUrl, WorkspaceSlug};
 use aerostack::server::store::sqlite::SqliteStore;
 use aerostack::server::store::{
-    ApiKeyRow, KeyCheck, NewProject, ProjectRow, PutSecret, RuleChange, SecretRow, ServerChange, ServerRow,
-    Store, TokenRow, WorkspaceRow, WriteError,
+    ApiKeyRow, KeyCheck, NewProject, ProjectRow, PutSecret, PutSecrets, RuleChange, SecretRow, ServerChange,
+    ServerRow, Store, TokenRow, WorkspaceRow, WriteError,
 };
 
 fn workspace(slug: &str) -> WorkspaceRow {
@@ -115,6 +115,46 @@ async fn secrets_story(store: &dyn Store, server: &ServerRow) {
     );
 }
 
+/// Many rows: all of them or none, and what goes makes room for what comes.
+async fn batch_story(store: &dyn Store, server: &ServerRow) {
+    let names = async || {
+        let row = store.server(&server.workspace_id, &server.slug).await.unwrap().unwrap();
+        row.secrets.iter().map(|secret| format!("{}:{}", secret.name, secret.version)).collect::<Vec<_>>()
+    };
+    let batch = |secrets: Vec<(Option<[u8; 32]>, SecretRow)>, prune: bool, dry_run: bool| PutSecrets {
+        workspace_id: server.workspace_id.clone(),
+        server_id: server.id.clone(),
+        expected_url: server.url.clone(),
+        secrets,
+        prune,
+        dry_run,
+    };
+    let row = |name: &str, iv: u8| (None, SecretRow { id: format!("id-{name}-{iv}"), ..secret(name, 1, iv) });
+    let two = || vec![row("B_1", 20), row("B_2", 21)];
+    let dry = store.put_secrets(batch(two(), false, true)).await;
+    assert_eq!((dry, names().await), (Ok(vec![]), vec![]));
+    assert_eq!(store.put_secrets(batch(two(), false, false)).await, Ok(vec![]));
+    // The second row cannot be written, so the first is not either, and nothing is deleted.
+    let stale = vec![row("B_3", 30), (Some([9; 32]), secret("B_2", 2, 31))];
+    assert_eq!(store.put_secrets(batch(stale, true, false)).await, Err(WriteError::Changed));
+    let taken = vec![row("B_3", 30), row("b_1", 31)];
+    assert_eq!(store.put_secrets(batch(taken.clone(), false, false)).await, Err(WriteError::HeaderTaken));
+    let iv_twice = vec![row("B_3", 30), row("B_4", 30)];
+    assert!(store.put_secrets(batch(iv_twice, true, false)).await.is_err());
+    let moved = PutSecrets { expected_url: url("https://b.example/"), ..batch(Vec::new(), true, false) };
+    assert_eq!(store.put_secrets(moved).await, Err(WriteError::Changed));
+    let nowhere = PutSecrets { server_id: "unknown".to_owned(), ..batch(Vec::new(), true, false) };
+    assert_eq!(store.put_secrets(nowhere).await, Err(WriteError::NotFound));
+    assert_eq!(names().await, ["B_1:1", "B_2:1"]);
+    let gone = Ok(vec!["B_1".to_owned(), "B_2".to_owned()]);
+    assert_eq!(store.put_secrets(batch(taken.clone(), true, true)).await, gone);
+    assert_eq!(names().await, ["B_1:1", "B_2:1"]);
+    assert_eq!(store.put_secrets(batch(taken, true, false)).await, gone);
+    assert_eq!(names().await, ["B_3:1", "b_1:1"]);
+    let gone = Ok(vec!["B_3".to_owned(), "b_1".to_owned()]);
+    assert_eq!(store.put_secrets(batch(Vec::new(), true, false)).await, gone);
+}
+
 async fn servers_story(store: &dyn Store, before: &ServerRow) {
     assert_eq!(store.add_server(before.clone()).await, Err(WriteError::Exists));
     let lost = ServerRow { workspace_id: "unknown".to_owned(), ..server("default", "lost") };
@@ -192,6 +232,7 @@ async fn story(store: &dyn Store) {
     let (one, two) = (server("default", "a"), server("other", "a"));
     store.add_server(one.clone()).await.unwrap();
     store.add_server(two.clone()).await.unwrap();
+    batch_story(store, &one).await;
     secrets_story(store, &one).await;
     servers_story(store, &one).await;
     tokens_story(store).await;

@@ -1,21 +1,18 @@
-"""Owns the name in its argument on the session bus, takes every call, and answers none."""
+"""Owns a name on the session bus, takes every call to it and answers none: `silent_service.py NAME`."""
 
 import sys
-import threading
 
-from jeepney import DBus
-from jeepney.io.blocking import open_dbus_connection, Proxy
+from jeepney import message_bus
+from jeepney.io.blocking import open_dbus_connection
 
-connection = open_dbus_connection(bus="SESSION")
-code = Proxy(DBus(), connection).RequestName(sys.argv[1])[0]
-assert code == 1, f"not the owner: {code}"
-print("LISTENING", sys.argv[1], flush=True)
+from upstream import end_with_stdin, listening
 
-
-def swallow():
-    while True:
-        connection.receive()
-
-
-threading.Thread(target=swallow, daemon=True).start()
-sys.stdin.read()
+name = sys.argv[1]
+connection = open_dbus_connection("SESSION")
+reply = connection.send_and_get_reply(message_bus.RequestName(name), timeout=10)
+if reply.body != (1,):  # not the primary owner
+    sys.exit(f"{name} is taken: {reply.body}")
+end_with_stdin()
+listening(name)
+while True:
+    connection.receive()

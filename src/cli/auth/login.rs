@@ -8,8 +8,9 @@ use crate::api::workspaces::KeySummary;
 use crate::cli::context::Context;
 use crate::cli::credentials::keyring_trouble::{KeyringState, KeyringTrouble};
 use crate::cli::credentials::older_cli::OlderKey;
-use crate::cli::credentials::os_keyring::{OsKeyring, PROMPT_LIMIT};
+use crate::cli::credentials::os_keyring::{OsKeyring, PROMPT_LIMIT, WAITING};
 use crate::cli::credentials::plain_file::PlainFile;
+use crate::cli::credentials::{login_command, without_surroundings};
 use crate::cli::env_vars;
 use crate::cli::failure::{Failure, FailureKind};
 use crate::domain::workspace_token::WORKSPACE_TOKEN_PREFIX;
@@ -47,25 +48,21 @@ pub(super) async fn run(arguments: LoginArgs, context: &mut Context<'_>) -> Resu
     let storage = Storage::choose(arguments.insecure_storage, context)?;
     // Before anything is typed: a key that cannot be stored need not be asked for.
     let may_ask = storage.check(&origin, context)?;
-    let (key, older) = obtain(arguments.with_token, &origin, context)?;
+    let (key, older) = obtain(&arguments, &origin, context)?;
     let project = validate(&key, &origin, context).await.map_err(|failure| match &older {
-        Some(_) => failure.with_hint("to type another key, answer 'n' the next time"),
-        None => failure,
+        Some(_) if failure.kind() == FailureKind::NotLoggedIn => {
+            failure.with_hint("to type another key, answer 'n' the next time")
+        }
+        _ => failure,
     })?;
     storage.store(&origin, &key, may_ask, context)?;
-    storage.check_stored(&origin, &key)?;
     storage.forget_other_copy(&origin, context);
     if let Some(older) = older {
         remove_older_file(&older, context);
     }
     report(&storage, &origin, &project, context)?;
-    for (variable, set) in [
-        (env_vars::API_KEY, context.settings().api_key.is_some()),
-        (env_vars::API_KEY_FILE, context.settings().api_key_file.is_some()),
-    ] {
-        if set {
-            context.terminal.warning(&format!("{variable} is set and goes before the stored key"));
-        }
+    if let Some(variable) = context.settings().variable_with_key() {
+        context.terminal.warning(&format!("{variable} is set and goes before the stored key"));
     }
     Ok(())
 }
@@ -100,8 +97,8 @@ impl Storage {
                 Err(KeyringTrouble::NoBus.into_failure(origin))
             }
             Self::Keyring => match OsKeyring.check_writable(origin) {
-                Ok(()) => Ok(false),
-                Err(KeyringTrouble::Locked) if context.can_wait_for_window() => Ok(true),
+                Ok(asks) if !asks || context.can_wait_for_window() => Ok(asks),
+                Ok(_) => Err(KeyringTrouble::Locked.into_failure(origin)),
                 Err(trouble) => Err(trouble.into_failure(origin)),
             },
         }
@@ -117,12 +114,17 @@ impl Storage {
         match self {
             Self::Keyring => {
                 if may_ask {
-                    let seconds = PROMPT_LIMIT.as_secs();
-                    context.terminal.talk(&format!(
-                        "The keyring is locked. Waiting up to {seconds} s for its password; look for its window."
-                    ));
+                    context.terminal.talk(&format!("{WAITING} (Up to {} s.)", PROMPT_LIMIT.as_secs()));
                 }
-                OsKeyring.store(origin, key, may_ask).map_err(|trouble| trouble.into_failure(origin))
+                match OsKeyring.store(origin, key, may_ask) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(self.did_not_keep()),
+                    Err(KeyringTrouble::NotUnlocked) => Err(KeyringTrouble::NotUnlocked.into_failure(origin)),
+                    Err(trouble) => Err(Failure::not_logged_in(format!(
+                        "{trouble}; the API key may be stored in it all the same"
+                    ))
+                    .with_hint("look with 'aerostack auth status'; 'aerostack auth logout' removes it")),
+                }
             }
             Self::PlainFile(file) => {
                 let path = file.path();
@@ -135,25 +137,19 @@ impl Storage {
                         "other users could read {path} until now; take the keys that were in it for known to them"
                     ));
                 }
-                Ok(())
+                let stored = file.read(origin)?;
+                if stored.is_some_and(|text| text.as_str() == key.expose()) {
+                    Ok(())
+                } else {
+                    Err(self.did_not_keep())
+                }
             }
         }
     }
 
-    /// Reads it back.
-    fn check_stored(&self, origin: &Origin, key: &ApiKey) -> Result<(), Failure> {
-        let same = match self {
-            Self::Keyring => {
-                let stored = OsKeyring.read(origin).map_err(|trouble| trouble.into_failure(origin))?;
-                stored.is_some_and(|bytes| *bytes == key.expose().as_bytes())
-            }
-            Self::PlainFile(file) => file.read(origin)?.is_some_and(|text| text.as_str() == key.expose()),
-        };
-        if same {
-            return Ok(());
-        }
-        Err(Failure::new(FailureKind::Unexpected, format!("{} did not keep the API key", self.name()))
-            .with_hint("try again, or use another way: 'aerostack auth login --help'"))
+    fn did_not_keep(&self) -> Failure {
+        Failure::new(FailureKind::Unexpected, format!("{} did not keep the API key", self.name()))
+            .with_hint("try again, or use another way: 'aerostack auth login --help'")
     }
 
     /// The last login counts: a copy elsewhere would win, or lie around.
@@ -189,31 +185,41 @@ impl Storage {
 
 /// The key that was given, and the older command line's file if it is from there.
 fn obtain(
-    with_token: bool,
+    arguments: &LoginArgs,
     origin: &Origin,
     context: &mut Context<'_>,
 ) -> Result<(ApiKey, Option<OlderKey>), Failure> {
     let nothing = |message: &str| {
+        let storage = if arguments.insecure_storage { " --insecure-storage" } else { "" };
+        let login = login_command(origin);
         Failure::usage(format!("{message}; nothing was stored"))
-            .with_hint("give the key on standard input: aerostack auth login --with-token < FILE")
+            .with_hint(format!("give the key on standard input: {login} --with-token{storage} < FILE"))
     };
     let from_terminal = context.terminal.reads_from_terminal();
-    let input = if with_token && !from_terminal {
+    if arguments.with_token && !from_terminal {
         let input = context.terminal.read_to_end(MAX_INPUT_BYTES)?;
-        input.ok_or_else(|| nothing("standard input is longer than any API key"))?
-    } else if context.can_ask() {
-        if !with_token && let Some(older) = offer_older_key(origin, context)? {
-            return Ok((ApiKey::parse(older.key.expose()).map_err(|_| nothing("no key"))?, Some(older)));
-        }
-        context.terminal.ask_hidden(&format!("API key for {origin} (not shown):"))?
-    } else {
-        return Err(nothing("there is no terminal to ask for the API key on"));
-    };
-    parse(&input).map(|key| (key, None))
+        let input = input.ok_or_else(|| nothing("standard input is longer than any API key"))?;
+        return Ok((parse(&input)?, None));
+    }
+    if !context.can_ask() {
+        return Err(nothing(if from_terminal {
+            "with --no-input, the API key is not asked for"
+        } else {
+            "there is no terminal to ask for the API key on"
+        }));
+    }
+    if !arguments.with_token
+        && let Some(older) = offer_older_key(origin, context)?
+    {
+        let key = ApiKey::parse(older.key.expose()).map_err(|_| nothing("no API key was found"))?;
+        return Ok((key, Some(older)));
+    }
+    let typed = context.terminal.ask_hidden(&format!("API key for {origin} (not shown):"))?;
+    Ok((parse(&typed)?, None))
 }
 
 fn parse(input: &Zeroizing<Vec<u8>>) -> Result<ApiKey, Failure> {
-    let input = input.strip_prefix(b"\xef\xbb\xbf").unwrap_or(input).trim_ascii();
+    let input = without_surroundings(input);
     if input.is_empty() {
         return Err(Failure::usage("no API key was given; nothing was stored")
             .with_hint("an API key begins with 'ak_'"));
@@ -246,18 +252,21 @@ async fn validate(key: &ApiKey, origin: &Origin, context: &mut Context<'_>) -> R
 fn offer_older_key(origin: &Origin, context: &mut Context<'_>) -> Result<Option<OlderKey>, Failure> {
     let Some(older) = context.settings().home.as_deref().and_then(OlderKey::find) else { return Ok(None) };
     let Some(memory) = context.config_file() else { return Ok(None) };
-    if memory.older_key_declined()? {
+    // A damaged memory is no reason not to log in.
+    if memory.older_key_declined().unwrap_or(true) {
         return Ok(None);
     }
     let path = older.path.display().to_string();
     context.terminal.talk(&format!("An older version left an API key in plain text in {path}."));
     let question = format!("Use it for {origin}, and remove that file? [y/N]");
-    let answer = context.terminal.ask(&question)?;
+    let Some(answer) = context.terminal.ask_or_end(&question)? else { return Ok(None) };
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(Some(older));
     }
-    memory.decline_older_key()?;
-    context.terminal.note("It stays where it is, and this is not asked again.");
+    match memory.decline_older_key() {
+        Ok(()) => context.terminal.note("It stays where it is, and this is not asked again."),
+        Err(failure) => context.terminal.warning(failure.message()),
+    }
     Ok(None)
 }
 

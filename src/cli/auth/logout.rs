@@ -8,7 +8,6 @@ use crate::cli::credentials::KeySource;
 use crate::cli::credentials::keyring_trouble::{KeyringState, KeyringTrouble};
 use crate::cli::credentials::os_keyring::OsKeyring;
 use crate::cli::credentials::plain_file::PlainFile;
-use crate::cli::env_vars;
 use crate::cli::failure::{Failure, FailureKind};
 
 /// Remove the stored API key for an API
@@ -72,17 +71,8 @@ pub(super) fn run(_arguments: &LogoutArgs, context: &mut Context<'_>) -> Result<
         let places = places.collect::<Vec<_>>().join(" and ");
         context.terminal.data(&format!("Logged out of {origin}. The API key was removed from {places}."))?;
     }
-    warn_of_variables(context);
-    Ok(())
-}
-
-fn warn_of_variables(context: &mut Context<'_>) {
-    for (variable, set) in [
-        (env_vars::API_KEY, context.settings().api_key.is_some()),
-        (env_vars::API_KEY_FILE, context.settings().api_key_file.is_some()),
-    ] {
-        if set {
-            context.terminal.warning(&format!("{variable} is set, and its key is used all the same"));
-        }
+    if let Some(variable) = context.settings().variable_with_key() {
+        context.terminal.warning(&format!("{variable} is set and goes before any stored key"));
     }
+    Ok(())
 }

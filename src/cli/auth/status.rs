@@ -13,7 +13,8 @@ use crate::domain::{ApiKey, Origin};
 
 /// Show which API key is used, where it comes from and whether it is accepted
 ///
-/// Exit code 0: accepted; 4: no key, or not accepted; 7: the API was not reached.
+/// Exit code 0: accepted; 4: no key, or not accepted; 7: the API was not reached or
+/// gave no clear answer.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct StatusArgs {}
@@ -75,7 +76,7 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
         Err(_) if lookup.unusable.is_some() => Verdict::Unusable,
         Err(_) if lookup.found.is_none() => Verdict::NoKey,
         Err(failure) => match failure.kind() {
-            FailureKind::NotLoggedIn | FailureKind::Forbidden => Verdict::Rejected,
+            FailureKind::NotLoggedIn => Verdict::Rejected,
             FailureKind::Network => Verdict::NotReachable,
             _ => Verdict::Unknown,
         },
@@ -87,7 +88,7 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
         for line in lines(&lookup, &origin, verdict, project) {
             context.terminal.data(&line)?;
         }
-        if lookup.source() == Some(KeySource::PlainFile) {
+        if lookup.found.is_some() && lookup.source() == Some(KeySource::PlainFile) {
             context.terminal.warning(&match lookup.keyring_state() {
                 KeyringState::Available => {
                     let login = login_command(&origin);
@@ -97,7 +98,11 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
             });
         }
     }
-    checked.map(|_| ())
+    // Whatever kept the key from being checked, it is one exit code.
+    checked.map(|_| ()).map_err(|failure| match verdict {
+        Verdict::Unknown => failure.with_kind(FailureKind::Network),
+        _ => failure,
+    })
 }
 
 /// What to do about a key that is not accepted depends on where it comes from.

@@ -1,21 +1,24 @@
 //! A key that the user hands over with the command: `AEROSTACK_API_KEY`, or the file that
 //! `AEROSTACK_API_KEY_FILE` names. It is for whatever origin is named beside it.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Context as _;
 use zeroize::Zeroizing;
 
-use super::CredentialStore;
+use super::{CredentialStore, detached};
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
 use crate::domain::workspace_token::WORKSPACE_TOKEN_PREFIX;
 use crate::domain::{ApiKey, Origin};
 
 /// Most bytes that are read of a key file.
-const MAX_KEY_FILE_BYTES: u64 = 4096;
+const MAX_KEY_FILE_BYTES: u16 = 4096;
+/// Longest wait for a key file that is a pipe: somebody may be typing a password for it.
+const MAX_KEY_FILE_WAIT: Duration = Duration::from_mins(1);
 
 /// `AEROSTACK_API_KEY`.
 pub struct EnvironmentKey<'a>(pub Option<&'a str>);
@@ -43,20 +46,38 @@ impl KeyFile<'_> {
 impl CredentialStore for KeyFile<'_> {
     fn api_key(&self, _origin: &Origin) -> Result<Option<ApiKey>, Failure> {
         let Some(path) = self.0 else { return Ok(None) };
-        let unreadable = |error: anyhow::Error| Failure::not_logged_in(format!("{error:#}"));
-        let text = read_key_file(path).map_err(unreadable)?;
-        let line =
-            text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-        parse(line, env_vars::API_KEY_FILE).map(Some)
+        let bytes = read_key_file(path)?;
+        parse(std::str::from_utf8(without_surroundings(&bytes)).unwrap_or_default(), env_vars::API_KEY_FILE)
+            .map(Some)
     }
 }
 
-fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::with_capacity(1024));
-    let name = || format!("could not read the file that {} names", env_vars::API_KEY_FILE);
-    let file = std::fs::File::open(path).with_context(name)?;
-    file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text).with_context(name)?;
-    Ok(text)
+/// Reads the file, which may also be a pipe from a program that asks for a password first.
+fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let variable = env_vars::API_KEY_FILE;
+    let (limit, path) = (MAX_KEY_FILE_WAIT, path.to_owned());
+    let read = detached::within(limit, move || {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * usize::from(MAX_KEY_FILE_BYTES)));
+        File::open(path)?.take(MAX_KEY_FILE_BYTES.into()).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    });
+    match read {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            Err(Failure::not_logged_in(format!("could not read the file that {variable} names: {error}")))
+        }
+        Err(_) => Err(Failure::not_logged_in(format!(
+            "the file that {variable} names gave nothing within {} s",
+            limit.as_secs()
+        ))
+        .with_hint("if it is a pipe, its other end has to write the key and close it")),
+    }
+}
+
+/// The key without what editors and shells put around it: a byte order mark, blanks and
+/// line ends.
+pub fn without_surroundings(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii()
 }
 
 /// Checks a key's form; the text is not repeated.

@@ -11,6 +11,7 @@ mod platform_keyring;
 #[path = "windows_credentials.rs"]
 mod platform_keyring;
 
+mod detached;
 mod given_key;
 pub mod keyring_trouble;
 pub mod older_cli;
@@ -19,12 +20,13 @@ pub mod plain_file;
 mod private_file;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
-pub use given_key::{EnvironmentKey, KeyFile, parse};
+pub use given_key::{EnvironmentKey, KeyFile, parse, without_surroundings};
 use keyring_trouble::{KeyringState, KeyringTrouble};
-use os_keyring::OsKeyring;
+use os_keyring::{CALL_LIMIT, OsKeyring};
 use plain_file::PlainFile;
 
 use super::failure::Failure;
@@ -101,8 +103,13 @@ pub struct Lookup {
 impl Lookup {
     /// Asks the stores.
     pub fn run(settings: &Settings, origin: &Origin) -> Self {
+        Self::run_within(CALL_LIMIT, settings, origin)
+    }
+
+    /// The same with another deadline for the keyring.
+    pub fn run_within(limit: Duration, settings: &Settings, origin: &Origin) -> Self {
         let mut lookup = Self::default();
-        match lookup.ask_all(settings, origin) {
+        match lookup.ask_all(limit, settings, origin) {
             Ok(found) => lookup.found = found,
             Err(unusable) => lookup.unusable = Some(unusable),
         }
@@ -111,6 +118,7 @@ impl Lookup {
 
     fn ask_all(
         &mut self,
+        limit: Duration,
         settings: &Settings,
         origin: &Origin,
     ) -> Result<Option<(ApiKey, KeySource)>, (KeySource, Failure)> {
@@ -126,7 +134,7 @@ impl Lookup {
         }
         if settings.os_keyring {
             self.keyring_asked = true;
-            match OsKeyring.read(origin) {
+            match OsKeyring.read_within(limit, origin) {
                 Ok(Some(bytes)) => {
                     let key = of_keyring(&bytes, origin).map_err(of(KeySource::Keyring))?;
                     return Ok(Some((key, KeySource::Keyring)));
@@ -251,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn the_file_loses_one_line_end_and_open_ones_are_named() {
+    fn the_file_loses_what_is_around_the_key_and_open_ones_are_named() {
         let path = std::env::temp_dir().join(format!("aerostack-key-{}", std::process::id()));
-        std::fs::write(&path, "ak_abc\r\n").unwrap();
+        std::fs::write(&path, "\u{feff} ak_abc \r\n\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let settings = Settings { api_key_file: Some(path.clone()), ..Settings::default() };
         let mut terminal = Terminal::captured(false);
         let key = find(&settings, &origin(), &mut terminal);
-        std::fs::write(&path, "ak_abc\n\n").unwrap();
+        std::fs::write(&path, "ak_abc\nak_abc\n").unwrap();
         let two_lines = find(&settings, &origin(), &mut Terminal::captured(false));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(key.unwrap().expose(), "ak_abc");

@@ -2,13 +2,12 @@
 //! its own that nobody waits for longer than the deadline, because a keyring may wait for
 //! a person who is not there, and the process must be able to end all the same.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use keyring::{Entry, Error};
 use zeroize::Zeroizing;
 
+use super::detached::{self, NoResult};
 use super::keyring_trouble::KeyringTrouble;
 use super::platform_keyring as platform;
 use crate::domain::{ApiKey, Origin};
@@ -17,6 +16,9 @@ use crate::domain::{ApiKey, Origin};
 pub(super) const SERVICE: &str = "aerostack";
 /// Longest wait for one call.
 pub const CALL_LIMIT: Duration = Duration::from_secs(1);
+/// What is said while the keyring may ask a person for something.
+pub const WAITING: &str = platform::WAITING;
+
 /// Longest wait for a person who is asked for the keyring's password.
 pub const PROMPT_LIMIT: Duration = Duration::from_mins(1);
 
@@ -30,8 +32,20 @@ impl OsKeyring {
     /// # Errors
     /// When the keyring is not there, is locked or does not answer within 1 s.
     pub fn read(self, origin: &Origin) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringTrouble> {
+        self.read_within(CALL_LIMIT, origin)
+    }
+
+    /// The same with another deadline.
+    ///
+    /// # Errors
+    /// As for [`OsKeyring::read`].
+    pub fn read_within(
+        self,
+        limit: Duration,
+        origin: &Origin,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringTrouble> {
         let origin = origin.clone();
-        within(CALL_LIMIT, move || {
+        within(limit, move || {
             if !platform::check_unlocked(&origin)? {
                 return Ok(None);
             }
@@ -43,33 +57,42 @@ impl OsKeyring {
         })
     }
 
-    /// Whether an entry could be written now, without asking for a password.
+    /// Whether an entry could be written now; answers whether the keyring may want to ask a
+    /// person for something then.
     ///
     /// # Errors
-    /// As for [`OsKeyring::read`]; [`KeyringTrouble::Locked`] where asking would help.
-    pub fn check_writable(self, origin: &Origin) -> Result<(), KeyringTrouble> {
+    /// As for [`OsKeyring::read`], but not [`KeyringTrouble::Locked`].
+    pub fn check_writable(self, origin: &Origin) -> Result<bool, KeyringTrouble> {
         let origin = origin.clone();
-        within(CALL_LIMIT, move || platform::check_unlocked(&origin).map(|_| ()))
+        match within(CALL_LIMIT, move || platform::check_unlocked(&origin)) {
+            Ok(_) => Ok(platform::ASKS_BY_ITSELF),
+            Err(KeyringTrouble::Locked) => Ok(true),
+            Err(trouble) => Err(trouble),
+        }
     }
 
-    /// Writes the entry of an origin, in place of an older one. With `may_ask`, a locked
-    /// keyring asks for its password and has a minute for it.
+    /// Writes the entry of an origin, in place of an older one, and reads it back; `false`
+    /// when the keyring gives back something else. With `may_ask`, the keyring may ask for
+    /// its password and has a minute for it.
     ///
     /// # Errors
-    /// As for [`OsKeyring::read`].
-    pub fn store(self, origin: &Origin, key: &ApiKey, may_ask: bool) -> Result<(), KeyringTrouble> {
+    /// As for [`OsKeyring::read`]. After any of them the key may be stored all the same.
+    pub fn store(self, origin: &Origin, key: &ApiKey, may_ask: bool) -> Result<bool, KeyringTrouble> {
         let (origin, key) = (origin.clone(), Zeroizing::new(key.expose().as_bytes().to_vec()));
         within(if may_ask { PROMPT_LIMIT } else { CALL_LIMIT }, move || {
             if !may_ask {
                 platform::check_unlocked(&origin)?;
             }
             let entry = entry(&origin)?;
-            let stored = entry.set_secret(&key);
+            let failed = |error: Error| trouble(&error);
+            let mut stored = entry.set_secret(&key);
             if let Err(Error::Ambiguous(entries)) = &stored {
                 delete_all(entries)?;
-                return entry.set_secret(&key).map_err(|error| trouble(&error));
+                stored = entry.set_secret(&key);
             }
-            stored.map_err(|error| trouble(&error))
+            stored.map_err(failed)?;
+            let read_back = Zeroizing::new(entry.get_secret().map_err(failed)?);
+            Ok(*read_back == *key)
         })
     }
 
@@ -115,45 +138,22 @@ fn trouble(error: &Error) -> KeyringTrouble {
     }
 }
 
-/// Runs a call on a detached thread and gives it up after the limit.
+/// Runs a call of the keyring with a deadline.
 fn within<T: Send + 'static>(
     limit: Duration,
     call: impl FnOnce() -> Result<T, KeyringTrouble> + Send + 'static,
 ) -> Result<T, KeyringTrouble> {
-    let (answer, answered) = sync_channel(1);
-    let started = thread::Builder::new().name("keyring".to_owned()).spawn(move || {
-        // Nobody may be waiting any more.
-        let _ = answer.send(call());
-    });
-    if started.is_err() {
-        return Err(KeyringTrouble::Failed("no thread".to_owned()));
-    }
-    match answered.recv_timeout(limit) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(KeyringTrouble::Slow(limit)),
-        Err(RecvTimeoutError::Disconnected) => Err(KeyringTrouble::Failed("it broke off".to_owned())),
-    }
+    detached::within(limit, call).unwrap_or_else(|none| {
+        Err(match none {
+            NoResult::Late => KeyringTrouble::Slow(limit),
+            NoResult::Broken => KeyringTrouble::Failed("it broke off".to_owned()),
+        })
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-    use std::time::Instant;
-
     use super::*;
-
-    #[test]
-    fn a_call_that_hangs_is_given_up_and_not_waited_for() {
-        let (release, hold) = channel::<()>();
-        let (limit, start) = (Duration::from_millis(20), Instant::now());
-        let result = within(limit, move || {
-            let _ = hold.recv();
-            Ok(())
-        });
-        assert_eq!(result, Err(KeyringTrouble::Slow(limit)));
-        assert!(start.elapsed() >= limit);
-        drop(release);
-    }
 
     #[test]
     fn errors_do_not_show_what_the_entry_held() {

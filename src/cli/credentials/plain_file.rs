@@ -3,16 +3,16 @@
 //! renaming a finished file, while the folder is locked.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
-use std::io::Write as _;
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, openat, renameat,
-    statat, unlinkat,
+    Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, access, fchmod, flock, fstat, fsync,
+    openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::private_file::{self, Oddity};
+use crate::cli::env_vars;
 use crate::cli::failure::Failure;
 use crate::domain::{ApiKey, Origin};
 
@@ -115,7 +116,9 @@ impl PlainFile {
         if let Some((folder, _)) = self.open_folder()? {
             self.content(&folder)?;
         }
-        Ok(())
+        // Ours to write in, or the nearest folder above that is there.
+        let there = self.folder.ancestors().find(|folder| folder.exists()).unwrap_or(&self.folder);
+        access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| self.not_written(&error.into()))
     }
 
     /// Writes the key of an origin; keys of others stay. Answers whether the file was
@@ -125,11 +128,7 @@ impl PlainFile {
     /// Exit 4 when something else is in the file's place, exit 1 when it cannot be
     /// written. Nothing is lost then.
     pub fn store(&self, origin: &Origin, key: &ApiKey) -> Result<bool, Failure> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(|error| self.not_written(&error))?;
+        make_folders(&self.folder).map_err(|error| self.not_written(&error))?;
         let (folder, _) = self.open_folder()?.ok_or_else(|| self.not_written(&Errno::NOENT.into()))?;
         let _lock = self.lock(&folder)?;
         let (mut content, was_open) = self.content(&folder)?;
@@ -165,7 +164,7 @@ impl PlainFile {
     /// Whether there is nothing at all in its place, whatever the folder is.
     fn is_absent(&self) -> bool {
         let found = statat(CWD, self.path(), AtFlags::SYMLINK_NOFOLLOW);
-        matches!(found, Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS))
+        matches!(found, Err(Errno::NOENT | Errno::NOTDIR))
     }
 
     /// The folder, if it is there and ours, and whether others can put files into it.
@@ -209,7 +208,8 @@ impl PlainFile {
     fn lock(&self, folder: &OwnedFd) -> Result<OwnedFd, Problem> {
         let busy = || Problem::Busy(self.folder.clone());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let lock = openat(folder, ".", flags, Mode::empty()).map_err(|_| busy())?;
+        let odd = |error: Errno| Problem::Odd { path: self.folder.clone(), oddity: error.into() };
+        let lock = openat(folder, ".", flags, Mode::empty()).map_err(odd)?;
         let start = Instant::now();
         while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             if start.elapsed() > LOCK_LIMIT {
@@ -233,8 +233,27 @@ impl PlainFile {
     }
 
     fn not_written(&self, error: &std::io::Error) -> Failure {
-        anyhow::anyhow!("could not write {}: {error}", self.path().display()).into()
+        let failure: Failure = anyhow::anyhow!("could not write {}: {error}", self.path().display()).into();
+        failure.with_hint(format!(
+            "look at the rights, the free space and what else is in {}, or set {}",
+            self.folder.display(),
+            env_vars::API_KEY
+        ))
     }
+}
+
+/// Makes the folder and what is missing above it, each 0700 whatever the umask is.
+fn make_folders(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Ok(()) => std::fs::set_permissions(folder, Permissions::from_mode(0o700))?,
+            // A link to nothing, or another login was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Writes a new file beside the old one and puts it in its place. The caller holds the

@@ -14,6 +14,11 @@ use super::keyring_trouble::KeyringTrouble;
 use super::os_keyring::SERVICE;
 use crate::domain::Origin;
 
+/// What is said while it may ask a person for something.
+pub(super) const WAITING: &str = "The keyring is locked. Waiting for its password; look for its window.";
+/// Whether it may ask even where [`check_unlocked`] finds nothing locked.
+pub(super) const ASKS_BY_ITSELF: bool = false;
+
 /// The store. Secrets cross the bus encrypted (its `dh-ietf1024-sha256-aes128-cbc-pkcs7`).
 pub(super) fn open() -> keyring::Result<Arc<CredentialStore>> {
     let store = Store::new()?;

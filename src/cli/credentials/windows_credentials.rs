@@ -11,6 +11,11 @@ use windows_native_keyring_store::Store;
 use super::keyring_trouble::KeyringTrouble;
 use crate::domain::Origin;
 
+/// What is said while it may ask a person for something.
+pub(super) const WAITING: &str = "Waiting for the Credential Manager.";
+/// Whether it may ask even where [`check_unlocked`] finds nothing locked.
+pub(super) const ASKS_BY_ITSELF: bool = false;
+
 /// The store.
 pub(super) fn open() -> keyring::Result<Arc<CredentialStore>> {
     let store = Store::new()?;

@@ -1,7 +1,12 @@
 //! `aerostack secrets`: one file for each command.
 
 mod delete;
+mod entries;
+mod env_file;
+mod import;
+mod import_source;
 mod inject;
+mod json_file;
 mod list;
 mod set;
 mod value_source;
@@ -19,13 +24,14 @@ pub(super) enum SecretsCommand {
     Inject(inject::InjectArgs),
     List(list::ListArgs),
     Delete(delete::DeleteArgs),
+    Import(import::ImportArgs),
 }
 
 impl SecretsCommand {
     pub(super) fn list_fields(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::List(arguments) => Some(arguments.fields()),
-            Self::Set(_) | Self::Inject(_) | Self::Delete(_) => None,
+            Self::Set(_) | Self::Inject(_) | Self::Delete(_) | Self::Import(_) => None,
         }
     }
 
@@ -35,6 +41,7 @@ impl SecretsCommand {
             Self::Inject(arguments) => inject::run(arguments, context).await,
             Self::List(arguments) => list::run(arguments, context).await,
             Self::Delete(arguments) => delete::run(arguments, context).await,
+            Self::Import(arguments) => import::run(arguments, context).await,
         }
     }
 }

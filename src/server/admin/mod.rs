@@ -2,6 +2,7 @@
 //! here; values come in and never go out.
 
 mod secrets;
+mod secrets_batch;
 mod servers;
 mod set_secret;
 pub(super) mod tokens;
@@ -33,6 +34,7 @@ pub(super) fn router(project: Arc<Project>) -> Router {
         .route(routes::SERVER, get(servers::show).patch(servers::update).delete(servers::remove))
         .route(routes::SECRETS, get(secrets::list).post(set_secret::set).delete(secrets::delete_all))
         .route(routes::SECRET, delete(secrets::delete))
+        .route(routes::SECRETS_BATCH, post(secrets_batch::store).delete(secrets_batch::delete))
         .route(routes::INJECTION, put(secrets::change_rule))
         .route(routes::WORKSPACES, get(workspaces::list).post(workspaces::create))
         .route(routes::WORKSPACE, delete(workspaces::delete))

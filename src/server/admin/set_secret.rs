@@ -72,6 +72,27 @@ fn prepare(
         return Err(ApiError::conflict(format!("the secret {name} exists already; it was not changed")));
     }
     let rule = rule_for(project, server, before, name, request)?;
+    let secret = sealed_row(project, server, before, name, rule, value)?;
+    let status = if before.is_some() { SetStatus::Updated } else { SetStatus::Created };
+    let put = PutSecret {
+        workspace_id: server.workspace_id.clone(),
+        server_id: server.id.clone(),
+        expected_url: server.url.clone(),
+        expected_mac: before.map(|before| before.row_mac),
+        secret,
+    };
+    Ok((status, put))
+}
+
+/// The row of a value with this rule, sealed for its place; it replaces `before`.
+pub(super) fn sealed_row(
+    project: &Project,
+    server: &ServerRow,
+    before: Option<&SecretRow>,
+    name: &SecretName,
+    rule: Injection,
+    value: &SecretValue,
+) -> Result<SecretRow, VaultError> {
     let now = clock::now();
     let (id, version, created_at) = match before {
         Some(before) => (before.id.clone(), before.version + 1, before.created_at),
@@ -85,15 +106,7 @@ fn prepare(
     secret.sealed = project.vault.seal(&Binding::of(&project.row.id, server, &secret), value)?;
     secret.row_mac =
         project.vault.row_mac(&Binding::of(&project.row.id, server, &secret), &RowFacts::of(&secret))?;
-    let status = if before.is_some() { SetStatus::Updated } else { SetStatus::Created };
-    let put = PutSecret {
-        workspace_id: server.workspace_id.clone(),
-        server_id: server.id.clone(),
-        expected_url: server.url.clone(),
-        expected_mac: before.map(|before| before.row_mac),
-        secret,
-    };
-    Ok((status, put))
+    Ok(secret)
 }
 
 /// The rule asked for, else the one the secret has, else the default. A stored rule is

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use crate::domain::{SecretName, ServerSlug, WorkspaceSlug};
 use crate::server::clock::Millis;
 pub use rows::{
-    ApiKeyRow, InternalKey, KeyCheck, NewProject, ProjectRow, PutSecret, RuleChange, SecretRow, ServerChange,
-    ServerRow, TokenRow, WorkspaceRow,
+    ApiKeyRow, InternalKey, KeyCheck, NewProject, ProjectRow, PutSecret, PutSecrets, RuleChange, SecretRow,
+    ServerChange, ServerRow, TokenRow, WorkspaceRow,
 };
 
 /// The store itself failed. Its text is for the log, never for a client.
@@ -85,6 +85,9 @@ pub trait Store: Send + Sync {
 
     /// Writes a sealed value, if server and secret are still as they were read.
     async fn put_secret(&self, put: PutSecret) -> Result<(), WriteError>;
+    /// Writes many sealed values, if server and secrets are still as they were read. The
+    /// answer names the secrets that were deleted, sorted.
+    async fn put_secrets(&self, put: PutSecrets) -> Result<Vec<String>, WriteError>;
     /// Changes a rule, if the secret is still as it was read.
     async fn change_rule(&self, change: RuleChange) -> Result<(), WriteError>;
     /// Deletes one secret.

@@ -150,6 +150,23 @@ pub struct PutSecret {
     pub secret: SecretRow,
 }
 
+/// Sealed values to write together: all of them or none.
+#[derive(Debug, Clone)]
+pub struct PutSecrets {
+    /// Id of the workspace.
+    pub workspace_id: String,
+    /// Id of the server.
+    pub server_id: String,
+    /// The server's URL when the values were sealed; if it changed, the write fails.
+    pub expected_url: UpstreamUrl,
+    /// The new rows, each with the MAC of the row that it replaces; `None` for a new secret.
+    pub secrets: Vec<(Option<[u8; 32]>, SecretRow)>,
+    /// Whether the server's other secrets are deleted.
+    pub prune: bool,
+    /// Whether all of it is undone at the end.
+    pub dry_run: bool,
+}
+
 /// A new rule to write.
 #[derive(Debug, Clone)]
 pub struct RuleChange {

@@ -50,7 +50,9 @@ impl Answer {
         assert_eq!(document.as_object().map(serde_json::Map::len), Some(1), "{document}");
         assert_eq!(error["code"], code, "{document}");
         assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{document}");
-        let known = |member: &String| ["code", "message", "hint", "request_id"].contains(&member.as_str());
+        let known = |member: &String| {
+            ["code", "message", "hint", "request_id", "problems"].contains(&member.as_str())
+        };
         assert!(error.keys().all(known), "{document}");
         let id = self.header("X-Request-Id").expect("X-Request-Id");
         assert!(!id.is_empty() && error["request_id"] == id, "{id} {document}");

@@ -17,6 +17,9 @@ use super::companion::Companion;
 /// Longest time that a run may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// A user without rights: `nobody`.
+pub const NOBODY: u32 = 65534;
+
 /// A run that ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -76,6 +79,24 @@ impl Aerostack {
             command.current_dir(folder);
         }
         self.command = command;
+        self
+    }
+
+    /// Runs this copy of the program.
+    pub fn program(mut self, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(self.command.get_args());
+        command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = command;
+        self
+    }
+
+    /// Runs it as a user without rights, where the tests run as root: root may read and
+    /// write everything.
+    pub fn by_ordinary_user(mut self) -> Self {
+        if rustix::process::geteuid().is_root() {
+            self.command.uid(NOBODY).gid(NOBODY);
+        }
         self
     }
 
@@ -151,7 +172,7 @@ impl Aerostack {
 /// [`PATIENCE`], it is killed with all that it started, and the test fails.
 pub fn run_to_end(mut command: Command, stdin: Vec<u8>) -> Ended {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().unwrap();
+    let mut child = spawn(&mut command);
     let mut input = child.stdin.take().unwrap();
     let writing = thread::spawn(move || {
         let _ = input.write_all(&stdin);
@@ -175,6 +196,16 @@ pub fn run_to_end(mut command: Command, stdin: Vec<u8>) -> Ended {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Starts a program that may be a fresh copy: a child of another test, freshly forked, may
+/// still hold it open.
+fn spawn(command: &mut Command) -> Child {
+    let started = until(PATIENCE, || match command.spawn() {
+        Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+        result => Some(result.unwrap()),
+    });
+    started.expect("the program is held open by another process")
 }
 
 /// The id of a process that was not yet waited for.
@@ -236,11 +267,12 @@ impl Running {
 
     /// A signal; waits, and answers exit code and log. One that goes on is killed and fails
     /// the test.
-    pub fn end_by(mut self, signal: Signal) -> (i32, String) {
-        self.end_within(signal, PATIENCE)
+    pub fn end_by(self, signal: Signal) -> (i32, String) {
+        self.end_within(PATIENCE, signal)
     }
 
-    fn end_within(&mut self, signal: Signal, patience: Duration) -> (i32, String) {
+    /// The same with less patience.
+    pub fn end_within(mut self, patience: Duration, signal: Signal) -> (i32, String) {
         let child = self.child.as_mut().unwrap();
         kill_process(pid_of(child), signal).unwrap();
         let status = until(patience, || child.try_wait().unwrap());

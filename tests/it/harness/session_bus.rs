@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -142,7 +143,7 @@ impl SessionBus {
     }
 
     fn open_at(folder: TempDir, display: Option<&Display>) -> Self {
-        let runtime = tempfile::tempdir_in(&folder).unwrap();
+        let runtime = private_folder(folder.path());
         let address = prefixed("unix:path=", &runtime.path().join("bus"));
         make_folders(&folder, &["home/.config", "home/.local/share", "services"]);
         let prompter = format!("{PROMPTER}.service");
@@ -194,6 +195,7 @@ impl SessionBus {
 pub struct SilentSocket {
     listener: UnixListener,
     accepted: Vec<UnixStream>,
+    runtime: TempDir,
     folder: TempDir,
 }
 
@@ -202,15 +204,16 @@ impl SilentSocket {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         make_folders(&folder, &["home/.config", "home/.local/share"]);
-        let listener = UnixListener::bind(folder.path().join("bus")).unwrap();
+        let runtime = private_folder(folder.path());
+        let listener = UnixListener::bind(runtime.path().join("bus")).unwrap();
         listener.set_nonblocking(true).unwrap();
-        Self { listener, accepted: Vec::new(), folder }
+        Self { listener, accepted: Vec::new(), runtime, folder }
     }
 
     /// What a program needs to take the socket for its session bus.
     pub fn env(&self) -> Vec<(String, OsString)> {
-        let address = prefixed("unix:path=", &self.folder.path().join("bus"));
-        variables(&self.folder, self.folder.path(), &address)
+        let address = prefixed("unix:path=", &self.runtime.path().join("bus"));
+        variables(&self.folder, self.runtime.path(), &address)
     }
 
     /// How many connections there were so far; they stay open. One that was made before the
@@ -273,4 +276,9 @@ fn bus_settings(address: &OsString, folder: &Path) -> String {
         address.display(),
         folder.display()
     )
+}
+
+/// A folder for sockets: the owner's only, as `XDG_RUNTIME_DIR` must be.
+fn private_folder(inside: &Path) -> TempDir {
+    tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir_in(inside).unwrap()
 }

@@ -14,6 +14,12 @@ pub struct Traced {
 }
 
 impl Traced {
+    /// Fails the test unless the run ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        Self { ended: self.ended.expect(code), lines: self.lines }
+    }
+
     /// The lines that hold this text.
     pub fn lines_with(&self, text: &str) -> Vec<&str> {
         self.lines.iter().map(String::as_str).filter(|line| line.contains(text)).collect()
@@ -21,14 +27,15 @@ impl Traced {
 }
 
 /// Runs the program to its end, with its threads and children. The filter is what
-/// `strace --trace=` takes: `connect`, `write,sendmsg`, `%network`, `all`.
+/// `strace --trace=` takes, without `!`: `connect`, `write,sendmsg`, `%network`, `all`.
 ///
 /// `prctl` does nothing and says that it worked. Otherwise only root could read strings from
 /// the program after it has made itself not dumpable, and no canary would ever be found.
+/// `strace` can do so to a call that it traces; these lines are not given back.
 pub fn strace(filter: &str, program: Aerostack) -> Traced {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trace");
-    let trace = format!("--trace={filter}");
+    let trace = format!("--trace=prctl,{filter}");
     let options = [
         "--follow-forks",
         "--quiet=all",
@@ -43,7 +50,11 @@ pub fn strace(filter: &str, program: Aerostack) -> Traced {
     ];
     let ended = program.by("strace", &options.map(AsRef::as_ref)).run();
     let text = fs::read(file).unwrap_or_else(|error| panic!("{error}: {}", ended.err));
-    Traced { ended, lines: whole_calls(&String::from_utf8_lossy(&text)) }
+    let mut lines = whole_calls(&String::from_utf8_lossy(&text));
+    let all = lines.len();
+    lines.retain(|line| !line.split(' ').nth(1).is_some_and(|call| call.starts_with("prctl(")));
+    assert!(lines.len() < all, "strings could not be read: {lines:?}");
+    Traced { ended, lines }
 }
 
 /// Puts together what `strace` splits when another thread calls in between:

@@ -19,8 +19,8 @@ use async_trait::async_trait;
 pub use file::OpenError;
 
 use super::{
-    ApiKeyRow, InternalKey, KeyCheck, NewProject, ProjectRow, PutSecret, RuleChange, ServerChange, ServerRow,
-    Store, StoreError, TokenRow, WorkspaceRow, WriteError,
+    ApiKeyRow, InternalKey, KeyCheck, NewProject, ProjectRow, PutSecret, PutSecrets, RuleChange,
+    ServerChange, ServerRow, Store, StoreError, TokenRow, WorkspaceRow, WriteError,
 };
 use crate::domain::{SecretName, ServerSlug, WorkspaceSlug};
 use crate::server::clock::Millis;
@@ -111,6 +111,11 @@ impl Store for SqliteStore {
 
     async fn put_secret(&self, put: PutSecret) -> Result<(), WriteError> {
         self.writer.write(move |transaction| secrets::put(transaction, &put)).await
+    }
+
+    async fn put_secrets(&self, put: PutSecrets) -> Result<Vec<String>, WriteError> {
+        let ending = if put.dry_run { writer::Ending::RollBack } else { writer::Ending::Commit };
+        self.writer.run(move |transaction| secrets::put_many(transaction, &put), ending).await
     }
 
     async fn change_rule(&self, change: RuleChange) -> Result<(), WriteError> {

@@ -1,10 +1,12 @@
 //! Statements on secrets. Every write compares the row's MAC with the one that was read,
 //! so two writers never lose each other's change in silence.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::domain::{Injection, SealedValue, SecretName, UpstreamUrl};
-use crate::server::store::{PutSecret, RuleChange, SecretRow, WriteError};
+use crate::server::store::{PutSecret, PutSecrets, RuleChange, SecretRow, WriteError};
 
 /// Reads a secret from the columns id, name, rule type, header, prefix, version, created,
 /// updated, sealed, MAC that begin at `first`; `None` if any has an unexpected form.
@@ -76,14 +78,49 @@ fn require_url(
 
 pub(super) fn put(transaction: &Transaction<'_>, put: &PutSecret) -> Result<(), WriteError> {
     require_url(transaction, &put.server_id, &put.workspace_id, &put.expected_url)?;
-    let secret = &put.secret;
-    if current_mac(transaction, &put.server_id, &secret.name)? != put.expected_mac {
+    put_row(transaction, &put.workspace_id, &put.server_id, put.expected_mac, &put.secret)
+}
+
+/// Writes many rows. What goes is deleted first, so that its headers are free.
+pub(super) fn put_many(transaction: &Transaction<'_>, put: &PutSecrets) -> Result<Vec<String>, WriteError> {
+    require_url(transaction, &put.server_id, &put.workspace_id, &put.expected_url)?;
+    let deleted = if put.prune { delete_others(transaction, put)? } else { Vec::new() };
+    for (expected_mac, secret) in &put.secrets {
+        put_row(transaction, &put.workspace_id, &put.server_id, *expected_mac, secret)?;
+    }
+    Ok(deleted)
+}
+
+/// Deletes the server's secrets that are not among those to write.
+fn delete_others(transaction: &Transaction<'_>, put: &PutSecrets) -> Result<Vec<String>, WriteError> {
+    let kept: HashSet<&str> = put.secrets.iter().map(|(_, secret)| secret.name.as_str()).collect();
+    let mut statement = transaction
+        .prepare_cached("SELECT name FROM mcp_workspace_secrets WHERE server_id = ?1 ORDER BY name")?;
+    let mut names: Vec<String> =
+        statement.query_map([&put.server_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    names.retain(|name| !kept.contains(name.as_str()));
+    let mut statement =
+        transaction.prepare_cached("DELETE FROM mcp_workspace_secrets WHERE server_id = ?1 AND name = ?2")?;
+    for name in &names {
+        statement.execute([&put.server_id, name])?;
+    }
+    Ok(names)
+}
+
+fn put_row(
+    transaction: &Transaction<'_>,
+    workspace_id: &str,
+    server_id: &str,
+    expected_mac: Option<[u8; 32]>,
+    secret: &SecretRow,
+) -> Result<(), WriteError> {
+    if current_mac(transaction, server_id, &secret.name)? != expected_mac {
         return Err(WriteError::Changed);
     }
     let folded = secret.rule.folded_header(&secret.name);
-    require_free_header(transaction, &put.server_id, secret, &folded)?;
+    require_free_header(transaction, server_id, secret, &folded)?;
     let (kind, header, prefix) = rule_columns(&secret.rule);
-    transaction.execute(
+    let mut statement = transaction.prepare_cached(
         "INSERT INTO mcp_workspace_secrets (id, workspace_id, server_id, name, version, rule_type, rule_header,
             rule_prefix, header_fold, created_at, updated_at, key_id, iv, sealed, row_mac)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
@@ -91,24 +128,24 @@ pub(super) fn put(transaction: &Transaction<'_>, put: &PutSecret) -> Result<(), 
             rule_type = excluded.rule_type, rule_header = excluded.rule_header, rule_prefix = excluded.rule_prefix,
             header_fold = excluded.header_fold, updated_at = excluded.updated_at, key_id = excluded.key_id,
             iv = excluded.iv, sealed = excluded.sealed, row_mac = excluded.row_mac",
-        params![
-            secret.id,
-            put.workspace_id,
-            put.server_id,
-            secret.name.as_str(),
-            i64::try_from(secret.version).unwrap_or(i64::MAX),
-            kind,
-            header,
-            prefix,
-            folded,
-            secret.created_at,
-            secret.updated_at,
-            secret.sealed.key_id().0,
-            secret.sealed.iv(),
-            secret.sealed.as_bytes(),
-            secret.row_mac
-        ],
     )?;
+    statement.execute(params![
+        secret.id,
+        workspace_id,
+        server_id,
+        secret.name.as_str(),
+        i64::try_from(secret.version).unwrap_or(i64::MAX),
+        kind,
+        header,
+        prefix,
+        folded,
+        secret.created_at,
+        secret.updated_at,
+        secret.sealed.key_id().0,
+        secret.sealed.iv(),
+        secret.sealed.as_bytes(),
+        secret.row_mac
+    ])?;
     Ok(())
 }
 

@@ -14,6 +14,15 @@ use crate::server::store::{StoreError, WriteError};
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// What becomes of a transaction whose work was done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    /// It is written.
+    Commit,
+    /// It was a rehearsal: everything is as before.
+    RollBack,
+}
+
 /// Hands jobs to the thread; dropping it lets the thread finish and waits for it.
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
@@ -49,10 +58,19 @@ impl Writer {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, WriteError> + Send + 'static,
     ) -> Result<T, WriteError> {
+        self.run(work, Ending::Commit).await
+    }
+
+    /// Runs `work` in a transaction that ends in this way if it answers `Ok`.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WriteError> + Send + 'static,
+        ending: Ending,
+    ) -> Result<T, WriteError> {
         let gone = || StoreError::Failed("the writer has stopped".to_owned());
         let (answer, waiting) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let _ = answer.send(in_transaction(connection, work));
+            let _ = answer.send(in_transaction(connection, work, ending));
         });
         self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
         waiting.await.map_err(|_| gone())?
@@ -62,10 +80,14 @@ impl Writer {
 fn in_transaction<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, WriteError>,
+    ending: Ending,
 ) -> Result<T, WriteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = work(&transaction)?;
-    transaction.commit()?;
+    match ending {
+        Ending::Commit => transaction.commit()?,
+        Ending::RollBack => transaction.rollback()?,
+    }
     Ok(done)
 }
 
