@@ -61,7 +61,8 @@ impl NameCache {
 
     /// Takes in what a command has seen.
     pub fn record(cache_dir: &Path, origin: &Origin, seen: Vec<NamesSeen>) {
-        if seen.is_empty() {
+        // Without a home there is nothing to keep them in, and it is not ours to make one.
+        if seen.is_empty() || !cache_dir.parent().is_some_and(Path::is_dir) {
             return;
         }
         let mut cache = Self::read(cache_dir);
@@ -160,6 +161,8 @@ mod tests {
     #[test]
     fn what_was_seen_is_known_and_a_change_makes_it_old() {
         let folder = std::env::temp_dir().join(format!("aerostack-names-{}", std::process::id()));
+        NameCache::record(&folder.join("no-home/.cache"), &origin(), vec![NamesSeen::Workspaces(Vec::new())]);
+        assert!(!folder.exists(), "a home was made");
         let (origin, workspace) = (origin(), WorkspaceSlug::parse("default").unwrap());
         let record = |seen: NamesSeen| NameCache::record(&folder, &origin, vec![seen]);
         record(NamesSeen::Servers { workspace: workspace.clone(), slugs: vec!["a".to_owned()] });
