@@ -10,6 +10,10 @@ pub const API_KEY_FILE: &str = "AEROSTACK_API_KEY_FILE";
 pub const WORKSPACE: &str = "AEROSTACK_WORKSPACE";
 /// PEM file with the only certificate authorities to trust.
 pub const CA_CERT: &str = "AEROSTACK_CA_CERT";
+/// Not empty and not `0`: a secret's value is not taken from an argument.
+pub const NO_ARGV_SECRETS: &str = "AEROSTACK_NO_ARGV_SECRETS";
+/// `true` in GitHub Actions, whose log hides what it is told to hide.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// Not empty: no colour (no-color.org).
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Not empty and not `0`: colour even when the output is not a terminal.

@@ -1,6 +1,7 @@
 //! The command line: arguments in, a result or a `Failure` out. Nothing here depends on
 //! the state of the process, so that one process can run many commands.
 
+pub mod age;
 mod auth;
 pub mod config_file;
 pub mod confirmation;
@@ -75,7 +76,7 @@ enum ApiCommand {
     /// Log in, log out, show which API key is used
     #[command(subcommand)]
     Auth(auth::AuthCommand),
-    /// Set, inject, list and delete secrets
+    /// Set, rotate, inject, list and delete secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// Add, list, update and remove MCP servers
