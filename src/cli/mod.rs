@@ -15,12 +15,14 @@ pub mod env_vars;
 pub mod failure;
 pub mod global_options;
 pub mod hardening;
+mod help;
 mod hidden_input;
 #[cfg(feature = "server")]
 mod keygen;
 mod mcp;
 #[cfg(feature = "server")]
 mod mock;
+mod older_grammar;
 pub mod printable;
 pub mod problem;
 mod secrets;
@@ -174,7 +176,11 @@ fn not_understood(
     let rendered = error.render().to_string();
     let help = rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
+        ErrorKind::DisplayHelp => {
+            let own = help::of_command(&Cli::command(), arguments);
+            terminal.data(own.as_deref().unwrap_or(help.trim_end()))
+        }
+        ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             terminal.talk(help.trim_end());
             Err(Failure::already_shown())

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::failure::Failure;
+use super::older_grammar;
 use crate::domain::origin::UrlProblem;
 use crate::domain::secret_name::NameProblem;
 use crate::domain::server_slug::SlugProblem;
@@ -19,6 +20,9 @@ pub struct Rule(pub &'static str);
 
 /// Turns clap's error into ours.
 pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Failure {
+    if let Some(answer) = older_grammar::answer(error, arguments, &usage_line(command, arguments)) {
+        return answer;
+    }
     let argument = safe_argument(error);
     let message = match error.kind() {
         ErrorKind::UnknownArgument => {
@@ -99,6 +103,13 @@ fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
 
 /// `usage: aerostack secrets set ...` of the deepest command that was named.
 fn usage_line(command: &clap::Command, arguments: &[OsString]) -> String {
+    let usage = deepest(command, arguments).render_usage().to_string();
+    let words: Vec<_> = usage.trim_start_matches("Usage:").split_whitespace().collect();
+    format!("usage: {}", words.join(" "))
+}
+
+/// The deepest command that was named.
+pub(super) fn deepest(command: &clap::Command, arguments: &[OsString]) -> clap::Command {
     let mut found = command.clone();
     found.build();
     for argument in arguments.iter().skip(1).map(OsString::as_os_str) {
@@ -109,9 +120,7 @@ fn usage_line(command: &clap::Command, arguments: &[OsString]) -> String {
             found = deeper.clone();
         }
     }
-    let usage = found.render_usage().to_string();
-    let words: Vec<_> = usage.trim_start_matches("Usage:").split_whitespace().collect();
-    format!("usage: {}", words.join(" "))
+    found
 }
 
 /// Whether an option stands among the raw arguments, for errors that come before the
