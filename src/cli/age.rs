@@ -15,16 +15,20 @@ pub fn seconds_since(time: &str, now: Timestamp) -> Option<i64> {
 /// `3 days ago`; `unknown` if it is no time.
 pub fn ago(time: &str, now: Timestamp) -> String {
     let Some(seconds) = seconds_since(time, now) else { return "unknown".to_owned() };
-    let (count, unit) = match seconds {
-        ..MINUTE => return "just now".to_owned(),
-        ..HOUR => (seconds / MINUTE, "minute"),
-        ..DAY => (seconds / HOUR, "hour"),
-        _ => match seconds / DAY {
-            days @ ..60 => (days, "day"),
-            days @ ..730 => (days / 30, "month"),
-            days => (days / 365, "year"),
-        },
-    };
+    let scale = [
+        (MINUTE, 1, ""),
+        (HOUR, MINUTE, "minute"),
+        (DAY, HOUR, "hour"),
+        (60 * DAY, DAY, "day"),
+        (730 * DAY, 30 * DAY, "month"),
+        (i64::MAX, 365 * DAY, "year"),
+    ];
+    let step = scale.into_iter().find(|(end, _, _)| seconds < *end);
+    let (_, length, unit) = step.unwrap_or(scale[5]);
+    if unit.is_empty() {
+        return "just now".to_owned();
+    }
+    let count = seconds / length;
     if count == 1 { format!("1 {unit} ago") } else { format!("{count} {unit}s ago") }
 }
 

@@ -34,7 +34,9 @@ pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &
             known => format!("the value of {argument} is not one of: {}", known.join(", ")),
         },
         ErrorKind::ValueValidation => {
-            format!("the value of {argument} is not accepted: {}", broken_rule(error))
+            let empty = strings(error, ContextKind::InvalidValue).iter().any(String::is_empty);
+            let told = if empty { "is empty" } else { "is not accepted" };
+            format!("the value of {argument} {told}: {}", broken_rule(error))
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = strings(error, ContextKind::InvalidArg);

@@ -124,6 +124,7 @@ fn empty_and_missing_names_are_errors() {
     ] {
         let ended = delete(&companion, rest).expect(2);
         assert_eq!(ended.out, "", "{rest:?}");
+        assert_eq!(ended.err.contains(" is empty: "), rest.contains(&""), "{}", ended.err);
     }
     assert_eq!(names(&companion, "github-mcp").len(), 3);
     assert_eq!(names(&companion, "slack-mcp").len(), 3);

@@ -52,7 +52,7 @@ EXAMPLES
 
 /// What is printed as JSON: the API's document, with more where more was asked for.
 #[derive(Default, Serialize)]
-struct Deleted {
+struct DeletedDocument {
     deleted: Vec<String>,
     /// With `--if-exists`: what was not there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,8 @@ impl Deletion<'_> {
         let names: Vec<String> = chosen.into_iter().map(|secret| secret.name.clone()).collect();
         if context.json() {
             let missing = self.arguments.if_exists.then_some(missing);
-            let document = Deleted { missing, would_delete: Some(names), ..Deleted::default() };
+            let document =
+                DeletedDocument { missing, would_delete: Some(names), ..DeletedDocument::default() };
             return context.terminal.json(&document);
         }
         for name in names {
@@ -186,7 +187,7 @@ impl Deletion<'_> {
     ) -> Result<(), Failure> {
         if context.json() {
             let missing = self.arguments.if_exists.then_some(missing);
-            return context.terminal.json(&Deleted { deleted, missing, would_delete: None });
+            return context.terminal.json(&DeletedDocument { deleted, missing, would_delete: None });
         }
         for name in deleted {
             let (name, server) = (printable::one_line(&name), &self.arguments.server);

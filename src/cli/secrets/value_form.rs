@@ -62,9 +62,9 @@ impl ValueForm {
     /// Does what is to be done.
     pub(super) fn apply(self, bytes: Zeroizing<Vec<u8>>, source: Source) -> Result<Formed, FormProblem> {
         let mut formed = Formed { bytes, changes: Vec::new() };
-        if source == Source::Input && self.base64 && !self.trim && !is_text(&formed.bytes) {
-            // Not a text: every byte counts.
-        } else if !self.raw {
+        // In what is not a text, every byte counts.
+        let binary = source == Source::Input && self.base64 && !self.trim && !is_text(&formed.bytes);
+        if !self.raw && !binary {
             self.take_off_the_mark(&mut formed, source)?;
             if source == Source::Input && !self.trim && !self.compact_json {
                 take_off_the_line_end(&mut formed);
@@ -98,25 +98,25 @@ impl ValueForm {
         formed.changes.push(said.to_owned());
         Ok(())
     }
+}
 
-    /// What a person can do about a value that is not legal.
-    pub(super) fn way_out(self, problem: ValueProblem, source: Source, only_line_end: bool) -> &'static str {
-        match problem {
-            ValueProblem::Empty if source == Source::Input => {
-                "if another program should have given it, that one failed; --prompt asks for it, and to remove a secret use 'aerostack secrets delete'"
-            }
-            ValueProblem::Empty => "to remove a secret use 'aerostack secrets delete'",
-            ValueProblem::TooLong(_) => problem.way_out(),
-            ValueProblem::LineBreak if only_line_end => "--trim removes it",
-            ValueProblem::LineBreak => {
-                "send it in one line, if the MCP server takes that: --base64 encodes it, --compact-json is for JSON"
-            }
-            ValueProblem::ControlByte(_) => {
-                "check what was copied; if it is binary and the MCP server takes that, --base64 encodes it"
-            }
-            ValueProblem::OuterBlank => "--trim removes the blanks around it",
-            ValueProblem::NotUtf8(_) => "if the MCP server takes that, --base64 encodes it",
+/// What a person can do about a value that is not legal.
+pub(super) fn way_out(problem: ValueProblem, source: Source, only_line_end: bool) -> &'static str {
+    match problem {
+        ValueProblem::Empty if source == Source::Input => {
+            "if another program should have given it, that one failed; --prompt asks for it, and to remove a secret use 'aerostack secrets delete'"
         }
+        ValueProblem::Empty => "to remove a secret use 'aerostack secrets delete'",
+        ValueProblem::TooLong(_) => problem.way_out(),
+        ValueProblem::LineBreak if only_line_end => "--trim removes it",
+        ValueProblem::LineBreak => {
+            "send it in one line, if the MCP server takes that: --base64 encodes it, --compact-json is for JSON"
+        }
+        ValueProblem::ControlByte(_) => {
+            "check what was copied; if it is binary and the MCP server takes that, --base64 encodes it"
+        }
+        ValueProblem::OuterBlank => "--trim removes the blanks around it",
+        ValueProblem::NotUtf8(_) => "if the MCP server takes that, --base64 encodes it",
     }
 }
 

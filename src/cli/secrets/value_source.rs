@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, value_parser};
 use zeroize::Zeroizing;
 
-use super::value_form::{Source, ValueForm, single_line};
+use super::value_form::{Source, ValueForm, single_line, way_out};
 use crate::cli::context::Context;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
@@ -117,7 +117,7 @@ impl ValueArgs {
         if context.settings().github_actions && matches!(source, Source::Argument | Source::Environment) {
             mask(&text, original, context);
         }
-        let value = checked(text).map_err(|problem| refused(problem, form, source, only_line_end))?;
+        let value = checked(text).map_err(|problem| refused(problem, source, only_line_end))?;
         Ok(GivenValue { value, changes: formed.changes })
     }
 }
@@ -126,14 +126,14 @@ fn checked(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretValue, ValueProblem> {
     SecretValue::parse(std::mem::take(&mut *bytes))
 }
 
-fn refused(problem: ValueProblem, form: ValueForm, source: Source, only_line_end: bool) -> Failure {
+fn refused(problem: ValueProblem, source: Source, only_line_end: bool) -> Failure {
     let told = match problem {
         ValueProblem::LineBreak if only_line_end => {
             "the value ends with a line end, which a header cannot have".to_owned()
         }
         problem => problem.to_string(),
     };
-    Failure::invalid_value(format!("{told}; nothing was stored")).with_hint(form.way_out(
+    Failure::invalid_value(format!("{told}; nothing was stored")).with_hint(way_out(
         problem,
         source,
         only_line_end,

@@ -145,7 +145,7 @@ fn bad_input_is_refused_with_a_way_out() {
     Run::input(b"canary\xff").fails("the value is not UTF-8 text (first bad byte at 6)", "--base64");
     Run::input(b"\xff\xfecan")
         .fails("the value begins with the byte order mark of UTF-16, and it is not UTF-16 text", "--base64");
-    Run::input([b'x'; 16_385]).fails("the value has 16385 bytes; at most 16384 are allowed", "token");
+    Run::input(vec![b'x'; 16_385]).fails("the value has 16385 bytes; at most 16384 are allowed", "token");
     Run::input(vec![b'x'; MAX_INPUT_BYTES + 1])
         .fails("standard input holds more than 1 MiB, and a value at most 16384 bytes", "token");
 }
