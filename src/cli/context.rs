@@ -46,6 +46,12 @@ impl<'a> Context<'a> {
         self.terminal.reads_from_terminal() && !self.options.no_input
     }
 
+    /// Whether somebody can be asked without what is typed being shown, wherever standard
+    /// input comes from.
+    pub fn can_ask_hidden(&self) -> bool {
+        self.terminal.can_hide() && !self.options.no_input
+    }
+
     /// Whether a window of the system may ask for something: somebody sees the line that
     /// says so.
     pub fn can_wait_for_window(&self) -> bool {

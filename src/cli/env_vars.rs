@@ -23,6 +23,10 @@ pub const HTTPS_PROXY_LOWER: &str = "https_proxy";
 pub const NO_PROXY: &str = "NO_PROXY";
 /// The same, in the spelling of curl.
 pub const NO_PROXY_LOWER: &str = "no_proxy";
+/// Not empty and not `0`: a secret's value is not taken from an argument.
+pub const NO_ARGV_SECRETS: &str = "AEROSTACK_NO_ARGV_SECRETS";
+/// `true` in GitHub Actions, whose log hides what it is told to hide.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// Not empty: no colour (no-color.org).
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Not empty and not `0`: colour even when the output is not a terminal.
@@ -97,6 +101,13 @@ pub const COMMAND_LINE: &[EnvVar] = &[
         None,
         "hosts reached without it: domains (with their subdomains), addresses, networks (10.0.0.0/8), or '*'; \
          'no_proxy' is the same; this machine is always reached without it",
+        None,
+    ),
+    var(NO_ARGV_SECRETS, None, "not empty and not 0: a secret's value is not taken from an argument", None),
+    var(
+        GITHUB_ACTIONS,
+        None,
+        "'true': the log is told to hide a value that came from an argument or '--from-env'",
         None,
     ),
     var(NO_COLOR, Some("--color"), "not empty: no colour", None),

@@ -1,33 +1,38 @@
-//! Help on one screen: the library's compact form, with the long description where `--help`
-//! asks for it, and the global options on the program's own page only.
+//! The help of a command, on one screen: the options that every command takes stand in the
+//! help of the program alone.
 
 use std::ffi::OsString;
 
-use clap::Command;
-
 use super::problem::deepest;
 
-/// What stands at the end of a command's page.
-const MORE: &str = "Global options such as --json, --api-url and --workspace: aerostack --help";
+/// Heading of the options that every command takes.
+pub(super) const GLOBAL: &str = "Global options";
 
-/// The page that `-h`, `--help` or `help` asks for.
-pub(super) fn page(command: &Command, arguments: &[OsString]) -> String {
-    let short = arguments.iter().skip(1).any(|argument| argument == "-h");
-    let words: Vec<OsString> = arguments.iter().filter(|argument| *argument != "help").cloned().collect();
-    let mut found = deepest(command, &words);
-    if !short && let Some(about) = found.get_long_about().cloned() {
-        found = found.about(about);
+/// The help of the deepest command that was named; `None` for a topic, which is a page of
+/// its own.
+pub(super) fn of_command(program: &clap::Command, arguments: &[OsString]) -> Option<String> {
+    let is_help = |argument: &OsString| argument == "help";
+    let named: Vec<OsString> = arguments.iter().filter(|argument| !is_help(argument)).cloned().collect();
+    let command = deepest(program, &named);
+    if command.is_hide_set() {
+        return None;
     }
-    if found.get_name() != command.get_name() {
-        let is_global = |argument: &&clap::Arg| argument.is_global_set();
-        let globals: Vec<_> =
-            found.get_arguments().filter(is_global).map(|argument| argument.get_id().clone()).collect();
-        for id in globals {
-            found = found.mut_arg(id, |argument| argument.hide(true));
-        }
-        let examples = found.get_after_help().map(ToString::to_string);
-        found = found.after_help(examples.map_or(MORE.to_owned(), |text| format!("{text}\n\n{MORE}")));
+    if command.get_name() == program.get_name() {
+        let mut command = command;
+        let help = command.render_help().to_string();
+        return Some(help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"));
     }
-    let rendered = found.render_help().to_string();
-    rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    let about = command.get_long_about().or_else(|| command.get_about()).cloned().unwrap_or_default();
+    let help = command
+        .about(about)
+        .mut_args(|argument| {
+            let global = argument.get_help_heading() == Some(GLOBAL);
+            argument.hide(global).hide_possible_values(global)
+        })
+        .render_help()
+        .to_string();
+    let short = "Print help (see more with '--help')";
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let text = lines.join("\n").trim_end().replace(short, "Print help");
+    Some(format!("{text}\n\n--json, -w, --no-input and other options of all commands: aerostack --help"))
 }

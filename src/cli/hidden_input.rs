@@ -2,6 +2,7 @@
 //! was on every way out, Ctrl-C included, unless a signal such as SIGTERM ends the process; what follows a pasted line end is taken too,
 //! so that it does not land in the shell, and the value is then refused as a whole.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -97,6 +98,11 @@ impl Drop for Quiet<'_> {
         // Nothing better can be done if this fails; what is unread is thrown away.
         let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
+}
+
+/// The terminal that the program was started from, whatever its standard streams are.
+pub(super) fn own_terminal() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/tty")
 }
 
 /// Reads one hidden line; `None` after Ctrl-C. The question is asked once nothing typed is

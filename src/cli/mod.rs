@@ -1,6 +1,7 @@
 //! The command line: arguments in, a result or a `Failure` out. Nothing here depends on
 //! the state of the process, so that one process can run many commands.
 
+pub mod age;
 mod auth;
 mod client_failure;
 pub mod completions;
@@ -25,6 +26,7 @@ mod mcp;
 #[cfg(feature = "server")]
 mod mock;
 pub mod network;
+mod older_grammar;
 pub mod printable;
 pub mod problem;
 mod secrets;
@@ -86,7 +88,7 @@ enum ApiCommand {
     /// Log in, log out, show which API key is used
     #[command(subcommand)]
     Auth(auth::AuthCommand),
-    /// Set, inject, list, delete and import secrets
+    /// Set, rotate, inject, list, delete and import secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// Add, list, update and remove MCP servers
@@ -189,7 +191,10 @@ fn not_understood(
     let rendered = error.render().to_string();
     let help = rendered.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     match error.kind() {
-        ErrorKind::DisplayHelp => terminal.data(help::page(&Cli::command(), arguments).trim_end()),
+        ErrorKind::DisplayHelp => {
+            let own = help::of_command(&Cli::command(), arguments);
+            terminal.data(own.as_deref().unwrap_or(help.trim_end()))
+        }
         ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             terminal.talk(help.trim_end());

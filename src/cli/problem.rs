@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::failure::Failure;
+use super::older_grammar;
 use crate::domain::origin::UrlProblem;
 use crate::domain::secret_name::NameProblem;
 use crate::domain::server_slug::SlugProblem;
@@ -19,6 +20,9 @@ pub struct Rule(pub &'static str);
 
 /// Turns clap's error into ours.
 pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Failure {
+    if let Some(answer) = older_grammar::answer(error, arguments, &usage_line(command, arguments)) {
+        return answer;
+    }
     let argument = safe_argument(error);
     let message = match error.kind() {
         ErrorKind::UnknownArgument => {
@@ -30,7 +34,9 @@ pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &
             known => format!("the value of {argument} is not one of: {}", known.join(", ")),
         },
         ErrorKind::ValueValidation => {
-            format!("the value of {argument} is not accepted: {}", broken_rule(error))
+            let empty = strings(error, ContextKind::InvalidValue).iter().any(String::is_empty);
+            let told = if empty { "is empty" } else { "is not accepted" };
+            format!("the value of {argument} {told}: {}", broken_rule(error))
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = strings(error, ContextKind::InvalidArg);

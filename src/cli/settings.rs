@@ -42,6 +42,12 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// Whether the system's keyring may be asked: always, but in tests inside this process.
     pub os_keyring: bool,
+    /// Looks up the variable that `--from-env` names; not there in tests inside this process.
+    pub lookup: Option<fn(&OsStr) -> Option<OsString>>,
+    /// `AEROSTACK_NO_ARGV_SECRETS` is set and not `0`.
+    pub no_argv_secrets: bool,
+    /// `GITHUB_ACTIONS` is `true`.
+    pub github_actions: bool,
     /// `NO_COLOR` is set.
     pub no_color: bool,
     /// `CLICOLOR_FORCE` is set and not `0`.
@@ -64,8 +70,15 @@ impl Settings {
             home: dirs::home_dir().filter(|path| path.is_absolute()),
             cache_dir: dirs::cache_dir().filter(|path| path.is_absolute()),
             os_keyring: true,
+            lookup: Some(|name| std::env::var_os(name)),
             ..Self::from_variables(|name| std::env::var_os(name), dirs::config_dir())
         }
+    }
+
+    /// The variable that `--from-env` names; a set but empty one counts as not set here too.
+    pub fn variable(&self, name: &OsStr) -> Option<Zeroizing<Vec<u8>>> {
+        let value = self.lookup.and_then(|lookup| lookup(name))?.into_encoded_bytes();
+        (!value.is_empty()).then(|| Zeroizing::new(value))
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>, config_dir: Option<PathBuf>) -> Self {
@@ -90,6 +103,9 @@ impl Settings {
             completing_at: text(env_vars::COMPLETE_INDEX).and_then(|index| index.parse().ok()),
             home: None,
             os_keyring: false,
+            lookup: None,
+            no_argv_secrets: given(env_vars::NO_ARGV_SECRETS).is_some_and(|value| value != "0"),
+            github_actions: given(env_vars::GITHUB_ACTIONS).is_some_and(|value| value == "true"),
             no_color: given(env_vars::NO_COLOR).is_some(),
             force_color: given(env_vars::CLICOLOR_FORCE).is_some_and(|value| value != "0"),
             dumb_terminal: given(env_vars::TERM).is_some_and(|value| value == "dumb"),
@@ -115,6 +131,7 @@ mod tests {
         assert!(settings.ssl_cert_file.is_none() && settings.ssl_cert_dirs.is_empty());
         assert!(settings.https_proxy.is_none() && settings.no_proxy.is_none());
         assert!(!settings.no_color && !settings.force_color && !settings.dumb_terminal);
+        assert!(!settings.no_argv_secrets && !settings.github_actions);
     }
 
     #[test]
@@ -166,5 +183,24 @@ mod tests {
         assert_eq!(settings.no_proxy.as_deref(), Some("no_proxy"));
         assert_eq!(settings.config_dir, Some(PathBuf::from("/c")));
         assert!(settings.no_color && settings.force_color && !settings.dumb_terminal);
+        assert!(settings.no_argv_secrets && !settings.github_actions);
+        let settings = Settings::from_variables(|_| Some(OsString::from("0")), None);
+        assert!(!settings.no_argv_secrets && !settings.force_color);
+        let settings = Settings::from_variables(|_| Some(OsString::from("true")), None);
+        assert!(settings.no_argv_secrets && settings.github_actions);
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_value() {
+        let lookup: fn(&OsStr) -> Option<OsString> = |name| match name.to_str() {
+            Some("FULL") => Some(OsString::from(" as it is\n")),
+            Some("EMPTY") => Some(OsString::new()),
+            _ => None,
+        };
+        let settings = Settings { lookup: Some(lookup), ..Settings::default() };
+        let value = |name: &str| settings.variable(OsStr::new(name)).map(|value| value.to_vec());
+        assert_eq!(value("FULL"), Some(b" as it is\n".to_vec()));
+        assert_eq!((value("EMPTY"), value("MISSING")), (None, None));
+        assert_eq!(Settings::default().variable(OsStr::new("FULL")), None);
     }
 }

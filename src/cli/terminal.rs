@@ -233,23 +233,49 @@ impl Terminal {
         Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// Asks for a line that is not shown.
+    /// Whether a hidden question can be asked, wherever standard input comes from.
+    pub fn can_hide(&self) -> bool {
+        self.input_is_tty || matches!(self.input, Input::Stdin) && hidden_input::own_terminal().is_ok()
+    }
+
+    /// Asks for a line that is not shown: on the terminal itself where standard input or
+    /// standard error is something else.
     pub fn ask_hidden(&mut self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let question = format!("{} ", printable::one_line(question));
-        let err = &mut self.err;
-        let mut ask = || {
-            let _ = err.write(question.as_bytes());
+        let elsewhere = matches!(self.input, Input::Stdin) && !(self.input_is_tty && self.err_is_tty);
+        let mut own = elsewhere.then(hidden_input::own_terminal).and_then(Result::ok);
+        let own_input = own.as_ref().map(std::fs::File::try_clone);
+        let mut write = |bytes: &[u8]| match &mut own {
+            Some(terminal) => terminal.write_all(bytes),
+            None => self.err.write(bytes),
         };
-        let answer = match &mut self.input {
-            Input::Stdin => hidden_input::read_line(io::stdin().as_fd(), ask),
-            Input::Captured(input) => {
+        // Where a question cannot be shown there is nowhere to say so.
+        let mut ask = || drop(write(question.as_bytes()));
+        let answer = match (&mut self.input, own_input) {
+            (Input::Captured(input), _) => {
                 ask();
                 Ok(hidden_line_of(input))
             }
+            (Input::Stdin, Some(terminal)) => {
+                terminal.and_then(|terminal| hidden_input::read_line(terminal.as_fd(), ask))
+            }
+            (Input::Stdin, None) => hidden_input::read_line(io::stdin().as_fd(), ask),
         };
-        let _ = self.err.write(b"\n");
+        let _ = write(b"\n");
         let interrupted = || Failure::new(FailureKind::Interrupted, "interrupted; nothing was stored");
         answer.context("could not read from the terminal")?.ok_or_else(interrupted)
+    }
+
+    /// Tells GitHub Actions to hide this in its log. Its runner reads both outputs; this is
+    /// talk, and the one line that is neither escaped nor left out, or the value would show.
+    pub fn mask_in_workflow_log(&mut self, value: &[u8]) {
+        let mut line = Zeroizing::new(Vec::with_capacity(3 * value.len() + 16));
+        line.extend_from_slice(b"::add-mask::");
+        for &byte in value {
+            if byte == b'%' { line.extend_from_slice(b"%25") } else { line.push(byte) }
+        }
+        line.push(b'\n');
+        let _ = self.err.write(&line);
     }
 
     /// Reads standard input to its end, however long that takes; `None` when there is

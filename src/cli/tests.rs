@@ -81,6 +81,13 @@ fn no_error_repeats_what_was_typed() {
         vec!["secrets", "import", "github-mcp", "-", "--format", c],
         vec!["secrets", "delete", "github-mcp", c, "--yes"],
         vec!["secrets", "delete", "github-mcp", "TOKEN", "--all", c],
+        vec!["secrets", "set", "github-mcp", "TOKEN", "--from-env", c],
+        vec!["secrets", "set", "github-mcp", "TOKEN", "--value-file", c],
+        vec!["secrets", "set", "github-mcp", "TOKEN", "--base64", "--compact-json", c],
+        vec!["secrets", "set", "github-mcp", "TOKEN", "--header", "Host", c],
+        vec!["secrets", "rotate", "github-mcp", "TOKEN", c, "extra"],
+        vec!["secrets", "rotate", "TOKEN", c],
+        vec!["secrets", "list", "--stale", c],
         vec!["mcp", "add", "github-mcp", "--url", "https://user:canary-5f3a@host/"],
         vec!["mcp", "add", "github-mcp", "--url", c],
         vec!["mcp", "add", "github-mcp", c, "--url", "https://host/"],
@@ -233,4 +240,37 @@ fn every_help_fits_80_columns_and_has_examples() {
     let mut command = Cli::command();
     command.build();
     check_help(&command, "aerostack");
+}
+
+/// A window of 80 columns and 45 lines: what a person sees without scrolling.
+fn check_screen(command: &clap::Command, path: &[&str]) {
+    let shown = |command: &&clap::Command| command.get_name() != "help" && !command.is_hide_set();
+    for deeper in command.get_subcommands().filter(shown) {
+        let path = [path, &[deeper.get_name()]].concat();
+        for arguments in [
+            [&path[..], &["--help"]].concat(),
+            [&path[..], &["-h"]].concat(),
+            [&["help"], &path[..]].concat(),
+        ] {
+            let help = ran(&arguments);
+            assert_eq!((help.exit, help.err.as_str()), (0, ""), "{arguments:?}");
+            assert!(help.out.contains(&format!("Usage: aerostack {}", path.join(" "))), "{}", help.out);
+            let lines: Vec<&str> = help.out.lines().collect();
+            assert!(lines.len() <= 45, "{path:?} has {} lines", lines.len());
+            assert!(lines.iter().all(|line| line.chars().count() <= 80), "{}", help.out);
+            assert!(
+                !help.out.contains("--api-url <URL>") && help.out.contains("aerostack --help"),
+                "{}",
+                help.out
+            );
+            assert_eq!(help.out.contains("EXAMPLES"), deeper.get_subcommands().next().is_none(), "{path:?}");
+        }
+        check_screen(deeper, &path);
+    }
+}
+
+#[test]
+fn every_commands_help_is_one_screen() {
+    check_screen(&Cli::command(), &[]);
+    assert!(ran(&["--help"]).out.contains("--api-url <URL>"));
 }

@@ -12,21 +12,33 @@ use crate::api::secrets::{
 use crate::api::secrets_batch::{SecretsBatchRequest, SecretsBatchSummary};
 use crate::domain::{SecretName, SecretValue, ServerSlug, WorkspaceSlug};
 
+/// What a `set` asks for beside the value.
+#[derive(Debug, Default)]
+pub struct SetOptions {
+    /// The rule to store with it; without one an existing secret keeps its rule.
+    pub injection: Option<InjectionDocument>,
+    /// Fail unless the secret exists.
+    pub must_exist: bool,
+    /// Fail if the secret exists.
+    pub must_not_exist: bool,
+}
+
 impl ApiClient {
-    /// Creates or replaces a value; an existing secret keeps its rule.
+    /// Creates or replaces a value.
     pub async fn set_secret(
         &mut self,
         workspace: &WorkspaceSlug,
         server: &ServerSlug,
         name: &SecretName,
         value: &SecretValue,
+        options: SetOptions,
     ) -> Result<SetSecretSummary, ClientError> {
         let body = SetSecretRequest {
             name: name.as_str().to_owned(),
             value: SecretInRequest::sending(value),
-            injection: None,
-            must_exist: false,
-            must_not_exist: false,
+            injection: options.injection,
+            must_exist: options.must_exist,
+            must_not_exist: options.must_not_exist,
         };
         let path = format!("{}?workspace={workspace}", routes::secrets(server));
         let answer = self.send(Method::POST, &path, Some(&body)).await?;

@@ -44,7 +44,7 @@ fn ends(run: impl Fn(&[&str]) -> Ended, code: i32, word: &str) -> Value {
 
 #[test]
 fn help_and_version_are_exit_0() {
-    let commands = "auth|auth login|auth logout|auth status|login|logout|whoami|secrets|secrets set|secrets inject|secrets list|secrets delete|secrets import|completions|mcp|mcp add|mcp list|mcp update|\
+    let commands = "auth|auth login|auth logout|auth status|login|logout|whoami|secrets|secrets set|secrets rotate|secrets inject|secrets list|secrets delete|secrets import|completions|mcp|mcp add|mcp list|mcp update|\
         mcp remove|workspace|workspace create|workspace list|workspace use|workspace delete|workspace token|\
         workspace token create|workspace token list|workspace token revoke|mock|serve|keygen|demo";
     for command in commands.split('|') {

@@ -124,9 +124,48 @@ fn empty_and_missing_names_are_errors() {
     ] {
         let ended = delete(&companion, rest).expect(2);
         assert_eq!(ended.out, "", "{rest:?}");
+        assert_eq!(ended.err.contains(" is empty: "), rest.contains(&""), "{}", ended.err);
     }
     assert_eq!(names(&companion, "github-mcp").len(), 3);
     assert_eq!(names(&companion, "slack-mcp").len(), 3);
+}
+
+#[test]
+fn names_that_may_be_missing() {
+    let companion = companion();
+    let ended = delete(&companion, &["github-mcp", "A_TOKEN", "GONE", "GONE", "--if-exists", "--yes"])
+        .prints("Deleted A_TOKEN from github-mcp. No longer sent from the next tool call.\n");
+    assert_eq!(ended.err, "github-mcp has no secret GONE.\n");
+    // Again: nothing is there, and nothing fails.
+    delete(&companion, &["github-mcp", "A_TOKEN", "--if-exists", "--yes"]).prints("");
+    let rest = ["github-mcp", "B_TOKEN", "GONE", "--if-exists", "--yes", "--json"];
+    assert_eq!(delete(&companion, &rest).document(), json!({"deleted": ["B_TOKEN"], "missing": ["GONE"]}));
+    assert_eq!(names(&companion, "github-mcp"), ["C_TOKEN"]);
+    // A server that is not there is a mistake all the same.
+    delete(&companion, &["githb-mcp", "C_TOKEN", "--if-exists", "--yes"]).expect(3);
+    delete(&companion, &["github-mcp", "C_TOKEN", "--if-exists"]).expect(2);
+    delete(&companion, &["github-mcp", "", "--if-exists", "--yes"]).expect(2);
+    assert_eq!(names(&companion, "github-mcp"), ["C_TOKEN"]);
+}
+
+#[test]
+fn a_dry_run_deletes_nothing_and_asks_nothing() {
+    let companion = companion();
+    for more in [&["--dry-run"][..], &["--dry-run", "--yes"]] {
+        let run = |which: &[&str]| delete(&companion, &[&["github-mcp"], which, more].concat());
+        run(&["B_TOKEN", "A_TOKEN", "B_TOKEN"])
+            .prints("Would delete B_TOKEN from github-mcp.\nWould delete A_TOKEN from github-mcp.\n");
+        let all = run(&["--all", "--json"]).document();
+        assert_eq!(all, json!({"deleted": [], "would_delete": ["A_TOKEN", "B_TOKEN", "C_TOKEN"]}));
+        run(&["A_TOKEN", "GONE"]).expect(3);
+        run(&["", "A_TOKEN"]).expect(2);
+        let document = run(&["A_TOKEN", "GONE", "--if-exists", "--json"]).document();
+        assert_eq!(document, json!({"deleted": [], "missing": ["GONE"], "would_delete": ["A_TOKEN"]}));
+    }
+    assert_eq!(names(&companion, "github-mcp").len(), 3);
+    delete(&companion, &["slack-mcp", "--all", "--yes"]).expect(0);
+    let document = delete(&companion, &["slack-mcp", "--all", "--dry-run", "--json"]).document();
+    assert_eq!(document, json!({"deleted": [], "would_delete": []}));
 }
 
 /// A secret that goes away between the look and the deletion: what was done is said.
@@ -164,6 +203,12 @@ fn partly_done_is_exit_6_and_says_what() {
     assert_eq!(ended.out, "{\"deleted\":[\"A_TOKEN\"]}\n");
     let document: serde_json::Value = serde_json::from_str(&ended.err).unwrap();
     assert_eq!(document["error"]["code"], "conflict");
+    // With --if-exists that is no failure.
+    let names = ["A_TOKEN", "B_TOKEN", "C_TOKEN", "--yes", "--if-exists", "--json"];
+    let run = aerostack(&[&["secrets", "delete", "github-mcp"][..], &names].concat());
+    let run = run.env("AEROSTACK_API_URL", format!("http://{}", upstream.address));
+    let document = run.env("AEROSTACK_API_KEY", "ak_x").run().document();
+    assert_eq!(document, json!({"deleted": ["A_TOKEN"], "missing": ["B_TOKEN", "C_TOKEN"]}));
 }
 
 #[test]

@@ -1,19 +1,25 @@
 //! `aerostack secrets delete`: some secrets of a server, or all of them.
 
 use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
 
-use super::list::table;
 use crate::api::secrets::{DeletedList, SecretSummary};
+use crate::cli::age::ago;
 use crate::cli::confirmation::Confirmation;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::printable;
+use crate::cli::table::{Table, day};
+use crate::client::ClientError;
+use crate::client::error::Verdict;
 use crate::domain::{SecretName, ServerSlug, WorkspaceSlug, suggestion};
 
 /// Delete secrets of an MCP server
 ///
 /// A deleted secret is not sent from the next tool call on, and its value cannot
-/// be brought back.
+/// be brought back. On a terminal you are shown what would go, and asked; without
+/// one, --yes is needed. If one of several names is not there, nothing is deleted.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct DeleteArgs {
@@ -26,6 +32,12 @@ pub(in crate::cli) struct DeleteArgs {
     /// Delete every secret of the server
     #[arg(long)]
     all: bool,
+    /// Pass over names that are not there
+    #[arg(long)]
+    if_exists: bool,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     confirmation: Confirmation,
 }
@@ -34,101 +46,194 @@ const EXAMPLES: &str = "\
 EXAMPLES
   # One secret
   $ aerostack secrets delete github-mcp GITHUB_TOKEN
+  # In a script that may run twice
+  $ aerostack secrets delete github-mcp OLD_TOKEN --if-exists --yes
   # Every secret of a server, without being asked
   $ aerostack secrets delete github-mcp --all --yes";
 
+/// What is printed as JSON: the API's document, with more where more was asked for.
+#[derive(Default, Serialize)]
+struct DeletedDocument {
+    deleted: Vec<String>,
+    /// With `--if-exists`: what was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Vec<String>>,
+    /// With `--dry-run`: what would be deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_delete: Option<Vec<String>>,
+}
+
+/// One run of the command.
+struct Deletion<'a> {
+    arguments: &'a DeleteArgs,
+    workspace: WorkspaceSlug,
+    /// The server's secrets as they were found.
+    present: Vec<SecretSummary>,
+}
+
 pub(super) async fn run(arguments: DeleteArgs, context: &mut Context<'_>) -> Result<(), Failure> {
-    arguments.confirmation.check_possible(context)?;
+    if !arguments.dry_run {
+        arguments.confirmation.check_possible(context)?;
+    }
     let workspace = context.workspace()?;
     let present = context.api()?.secrets(&workspace, &arguments.server).await?.secrets;
-    if arguments.all {
-        delete_all(&arguments, &workspace, &present, context).await
-    } else {
-        delete_named(&arguments, &workspace, &present, context).await
-    }
+    let deletion = Deletion { arguments: &arguments, workspace, present };
+    if arguments.all { deletion.of_all(context).await } else { deletion.of_some(context).await }
 }
 
-async fn delete_all(
-    arguments: &DeleteArgs,
-    workspace: &WorkspaceSlug,
-    present: &[SecretSummary],
-    context: &mut Context<'_>,
-) -> Result<(), Failure> {
-    let server = &arguments.server;
-    if present.is_empty() {
-        context.terminal.note(&format!("No secrets for {server}; nothing to delete."));
-        return print_deleted(context, server, Vec::new());
-    }
-    let question = format!("Delete every secret of {server}?");
-    let at_stake = table(present).text();
-    arguments.confirmation.ask_for_word(context, &at_stake, &question, server.as_str())?;
-    let deleted = context.api()?.delete_all_secrets(workspace, server).await?.deleted;
-    print_deleted(context, server, deleted)
-}
-
-async fn delete_named(
-    arguments: &DeleteArgs,
-    workspace: &WorkspaceSlug,
-    present: &[SecretSummary],
-    context: &mut Context<'_>,
-) -> Result<(), Failure> {
-    let server = &arguments.server;
-    let mut names: Vec<&SecretName> = Vec::new();
-    for name in &arguments.names {
-        check_present(name, server, present)?;
-        if !names.contains(&name) {
-            names.push(name);
+impl Deletion<'_> {
+    async fn of_all(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let server = &self.arguments.server;
+        if self.present.is_empty() {
+            context.terminal.note(&format!("No secrets for {server}; nothing to delete."));
         }
+        if self.arguments.dry_run {
+            return self.would_delete(self.present.iter().collect(), Vec::new(), context);
+        }
+        if self.present.is_empty() {
+            return self.print(Vec::new(), Vec::new(), context);
+        }
+        let question = format!("Delete every secret of {server}?");
+        let at_stake = at_stake(server, &self.present).text();
+        self.arguments.confirmation.ask_for_word(context, &at_stake, &question, server.as_str())?;
+        let DeletedList { deleted } = context.api()?.delete_all_secrets(&self.workspace, server).await?;
+        self.print(deleted, Vec::new(), context)
     }
-    let chosen = present.iter().filter(|secret| names.iter().any(|name| name.as_str() == secret.name));
-    let question = format!("Delete {} of {server}?", counted(names.len()));
-    arguments.confirmation.ask(context, &table(chosen).text(), &question)?;
-    let mut deleted = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        if let Err(error) = context.api()?.delete_secret(workspace, server, name).await {
-            let failure = Failure::from(error);
-            if deleted.is_empty() {
-                return Err(failure);
+
+    async fn of_some(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let server = &self.arguments.server;
+        let (chosen, missing) = self.choose()?;
+        for name in &missing {
+            context.terminal.note(&format!("{server} has no secret {name}."));
+        }
+        if self.arguments.dry_run {
+            return self.would_delete(chosen, missing, context);
+        }
+        if !chosen.is_empty() {
+            let question = format!("Delete {} of {server}?", counted(chosen.len()));
+            let at_stake = at_stake(server, chosen.iter().copied()).text();
+            self.arguments.confirmation.ask(context, &at_stake, &question)?;
+        }
+        self.delete_each(&chosen, missing, context).await
+    }
+
+    /// The secrets that were named, in that order and each once, and names that are not there.
+    fn choose(&self) -> Result<(Vec<&SecretSummary>, Vec<String>), Failure> {
+        let (mut chosen, mut missing): (Vec<&SecretSummary>, Vec<String>) = (Vec::new(), Vec::new());
+        for name in &self.arguments.names {
+            match check_present(name, &self.arguments.server, &self.present, "deleted") {
+                Ok(secret) if chosen.iter().any(|one| one.name == secret.name) => {}
+                Ok(secret) => chosen.push(secret),
+                Err(failure) if !self.arguments.if_exists => return Err(failure),
+                Err(_) if missing.iter().any(|one| one == name.as_str()) => {}
+                Err(_) => missing.push(name.to_string()),
             }
-            let done = format!("deleted {}; not deleted {}", deleted.join(", "), joined(&names[index..]));
-            print_deleted(context, server, deleted)?;
-            return Err(failure.partly_done(&done));
         }
-        deleted.push(name.to_string());
+        Ok((chosen, missing))
     }
-    print_deleted(context, server, deleted)
+
+    async fn delete_each(
+        &self,
+        chosen: &[&SecretSummary],
+        mut missing: Vec<String>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut deleted: Vec<String> = Vec::new();
+        for (index, secret) in chosen.iter().enumerate() {
+            let name =
+                SecretName::parse(&secret.name).map_err(|problem| Failure::usage(problem.to_string()))?;
+            match context.api()?.delete_secret(&self.workspace, &self.arguments.server, &name).await {
+                Ok(()) => deleted.push(name.to_string()),
+                // Somebody else was faster.
+                Err(
+                    ClientError::Refused { verdict: Verdict { status: 404, .. }, .. }
+                    | ClientError::PerhapsDeleted { .. },
+                ) if self.arguments.if_exists => {
+                    missing.push(name.to_string());
+                }
+                Err(error) if deleted.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    let left = joined(&chosen[index..]);
+                    let done = format!("deleted {}; not deleted {left}", deleted.join(", "));
+                    self.print(deleted, missing, context)?;
+                    return Err(Failure::from(error).partly_done(&done));
+                }
+            }
+        }
+        self.print(deleted, missing, context)
+    }
+
+    fn would_delete(
+        &self,
+        chosen: Vec<&SecretSummary>,
+        missing: Vec<String>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let names: Vec<String> = chosen.into_iter().map(|secret| secret.name.clone()).collect();
+        if context.json() {
+            let missing = self.arguments.if_exists.then_some(missing);
+            let document =
+                DeletedDocument { missing, would_delete: Some(names), ..DeletedDocument::default() };
+            return context.terminal.json(&document);
+        }
+        for name in names {
+            let (name, server) = (printable::one_line(&name), &self.arguments.server);
+            context.terminal.data(&format!("Would delete {name} from {server}."))?;
+        }
+        Ok(())
+    }
+
+    fn print(
+        &self,
+        deleted: Vec<String>,
+        missing: Vec<String>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        if context.json() {
+            let missing = self.arguments.if_exists.then_some(missing);
+            return context.terminal.json(&DeletedDocument { deleted, missing, would_delete: None });
+        }
+        for name in deleted {
+            let (name, server) = (printable::one_line(&name), &self.arguments.server);
+            let told = format!("Deleted {name} from {server}. No longer sent from the next tool call.");
+            context.terminal.data(&told)?;
+        }
+        Ok(())
+    }
 }
 
-fn check_present(name: &SecretName, server: &ServerSlug, present: &[SecretSummary]) -> Result<(), Failure> {
-    if present.iter().any(|secret| secret.name == name.as_str()) {
-        return Ok(());
+/// The secret of this name; `done` is what was not done if there is none.
+pub(super) fn check_present<'a>(
+    name: &SecretName,
+    server: &ServerSlug,
+    present: &'a [SecretSummary],
+    done: &str,
+) -> Result<&'a SecretSummary, Failure> {
+    if let Some(secret) = present.iter().find(|secret| secret.name == name.as_str()) {
+        return Ok(secret);
     }
     let names = present.iter().map(|secret| secret.name.as_str());
     let hint =
         suggestion::hint(name.as_str(), names, &format!("'aerostack secrets list {server}' shows them"));
-    Err(Failure::not_found(format!("{server} has no secret {name}; nothing was deleted"))
+    Err(Failure::not_found(format!("{server} has no secret {name}; nothing was {done}"))
         .with_hint(printable::one_line(&hint)))
 }
 
-fn print_deleted(
-    context: &mut Context<'_>,
-    server: &ServerSlug,
-    deleted: Vec<String>,
-) -> Result<(), Failure> {
-    if context.json() {
-        return context.terminal.json(&DeletedList { deleted });
+/// What would be lost, with its age.
+fn at_stake<'a>(server: &ServerSlug, secrets: impl IntoIterator<Item = &'a SecretSummary>) -> Table {
+    let mut table = Table::new(&["MCP SERVER", "SECRET NAME", "INJECTION", "LAST UPDATED", "AGE"]);
+    let now = Timestamp::now();
+    for secret in secrets {
+        let (label, age) = (secret.injection.label(&secret.name), ago(&secret.updated_at, now));
+        let known = [label.as_str(), day(&secret.updated_at), &age];
+        let [rule, date, age] = if secret.damaged { ["damaged", "-", "-"] } else { known };
+        table.row([server.as_str(), &secret.name, rule, date, age]);
     }
-    for name in deleted {
-        let name = printable::one_line(&name).into_owned();
-        context
-            .terminal
-            .data(&format!("Deleted {name} from {server}. No longer sent from the next tool call."))?;
-    }
-    Ok(())
+    table
 }
 
-fn joined(names: &[&SecretName]) -> String {
-    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+fn joined(secrets: &[&SecretSummary]) -> String {
+    secrets.iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn counted(count: usize) -> String {
@@ -152,7 +257,8 @@ mod tests {
             damaged: false,
         }];
         let server = ServerSlug::parse("github-mcp").unwrap();
-        let check = |name: &str| check_present(&SecretName::parse(name).unwrap(), &server, &present);
+        let check =
+            |name: &str| check_present(&SecretName::parse(name).unwrap(), &server, &present, "deleted");
         assert!(check("GITHUB_TOKEN").is_ok());
         let failure = check("GITHUB_TOKN").unwrap_err();
         assert_eq!((failure.exit_code(), failure.hint()), (3, Some("did you mean 'GITHUB_TOKEN'?")));

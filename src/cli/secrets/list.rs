@@ -1,11 +1,13 @@
 //! `aerostack secrets list`: names, rules and dates, of one server or of all.
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::staleness::Staleness;
 use crate::api::secrets::SecretSummary;
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, FailureKind};
 use crate::cli::printable;
 use crate::cli::table::{Table, day};
 use crate::domain::{ServerSlug, WorkspaceSlug};
@@ -22,6 +24,12 @@ pub(in crate::cli) struct ListArgs {
     /// MCP server; all servers of the workspace if left out
     #[arg(value_name = "mcp-slug")]
     server: Option<ServerSlug>,
+    /// Only what was not set for so long: 90d (or s, m, h, w)
+    #[arg(long, value_name = "TIME")]
+    stale: Option<Staleness>,
+    /// With --stale, end with exit 6 if there is any
+    #[arg(long, requires = "stale")]
+    fail: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -30,6 +38,8 @@ EXAMPLES
   $ aerostack secrets list github-mcp
   # Secrets of all servers of the workspace
   $ aerostack secrets list
+  # For CI: fail if a secret is due for rotation
+  $ aerostack secrets list --stale 90d --fail
   # Names only, for a program
   $ aerostack secrets list github-mcp --json --fields name";
 
@@ -45,27 +55,54 @@ impl ListArgs {
 }
 
 pub(super) async fn run(arguments: ListArgs, context: &mut Context<'_>) -> Result<(), Failure> {
+    let ListArgs { server, stale, fail } = arguments;
     let workspace = context.workspace()?;
-    match arguments.server {
-        Some(server) => list_one(&workspace, &server, context).await,
-        None => list_all(&workspace, context).await,
+    let count = match server {
+        Some(server) => list_one(&workspace, &server, stale.as_ref(), context).await?,
+        None => list_all(&workspace, stale.as_ref(), context).await?,
+    };
+    match stale {
+        Some(stale) if fail && count > 0 => Err(too_old(count, &stale)),
+        _ => Ok(()),
     }
 }
 
+fn too_old(count: usize, stale: &Staleness) -> Failure {
+    let were = if count == 1 { "secret was" } else { "secrets were" };
+    Failure::new(FailureKind::Conflict, format!("{count} {were} not set for {}", stale.text()))
+        .with_hint("set a new value with: aerostack secrets rotate <mcp-slug> <NAME>")
+}
+
+/// Keeps what is stale, if that is asked for.
+fn keep(secrets: &mut Vec<SecretSummary>, stale: Option<&Staleness>) {
+    if let Some(stale) = stale {
+        let now = Timestamp::now();
+        secrets.retain(|secret| stale.applies_to(secret, now));
+    }
+}
+
+/// Answers how many secrets were listed.
 async fn list_one(
     workspace: &WorkspaceSlug,
     server: &ServerSlug,
+    stale: Option<&Staleness>,
     context: &mut Context<'_>,
-) -> Result<(), Failure> {
-    let list = context.api()?.secrets(workspace, server).await?;
+) -> Result<usize, Failure> {
+    let mut list = context.api()?.secrets(workspace, server).await?;
+    let there_are_any = !list.secrets.is_empty();
+    keep(&mut list.secrets, stale);
+    let count = list.secrets.len();
     if context.json() {
-        return context.print_list("secrets", &list);
+        context.print_list("secrets", &list)?;
+    } else if count > 0 {
+        context.terminal.data(&table(&list.secrets).text())?;
+    } else {
+        context.terminal.note(&match stale {
+            Some(stale) if there_are_any => format!("No secret of {server} is older than {}.", stale.text()),
+            _ => format!("No secrets for {server}."),
+        });
     }
-    if list.secrets.is_empty() {
-        context.terminal.note(&format!("No secrets for {server}."));
-        return Ok(());
-    }
-    context.terminal.data(&table(&list.secrets).text())
+    Ok(count)
 }
 
 /// Secrets of one server in the list of all.
@@ -80,21 +117,45 @@ struct Groups {
     servers: Vec<Group>,
 }
 
-async fn list_all(workspace: &WorkspaceSlug, context: &mut Context<'_>) -> Result<(), Failure> {
+/// Answers how many secrets were listed.
+async fn list_all(
+    workspace: &WorkspaceSlug,
+    stale: Option<&Staleness>,
+    context: &mut Context<'_>,
+) -> Result<usize, Failure> {
+    let servers = context.api()?.servers(workspace).await?.servers;
+    let there_are_any = !servers.is_empty();
     let mut groups = Groups { servers: Vec::new() };
-    for server in context.api()?.servers(workspace).await?.servers {
-        let secrets = match ServerSlug::parse(&server.slug) {
+    for server in servers {
+        let mut secrets = match ServerSlug::parse(&server.slug) {
             Ok(slug) if server.secret_count > 0 => context.api()?.secrets(workspace, &slug).await?.secrets,
             _ => Vec::new(),
         };
-        groups.servers.push(Group { slug: server.slug, secrets });
+        keep(&mut secrets, stale);
+        if stale.is_none() || !secrets.is_empty() {
+            groups.servers.push(Group { slug: server.slug, secrets });
+        }
     }
+    let count = groups.servers.iter().map(|group| group.secrets.len()).sum();
     if context.json() {
-        return context.print_list("servers", &groups);
+        context.print_list("servers", &groups)?;
+        return Ok(count);
     }
-    if groups.servers.is_empty() {
-        context.terminal.note(&format!("No MCP servers in the workspace {workspace}."));
+    match stale {
+        _ if !there_are_any => {
+            context.terminal.note(&format!("No MCP servers in the workspace {workspace}."));
+        }
+        Some(stale) if count == 0 => {
+            let told = format!("No secret in the workspace {workspace} is older than {}.", stale.text());
+            context.terminal.note(&told);
+        }
+        _ => {}
     }
+    print_blocks(&groups, context)?;
+    Ok(count)
+}
+
+fn print_blocks(groups: &Groups, context: &mut Context<'_>) -> Result<(), Failure> {
     let (full, empty): (Vec<_>, Vec<_>) = groups.servers.iter().partition(|group| !group.secrets.is_empty());
     for group in empty {
         context.terminal.note(&format!("No secrets for {}.", printable::one_line(&group.slug)));

@@ -1,5 +1,6 @@
 //! `aerostack secrets`: one file for each command.
 
+mod compact_json;
 mod delete;
 mod entries;
 mod env_file;
@@ -8,7 +9,12 @@ mod import_source;
 mod inject;
 mod json_file;
 mod list;
+mod rotate;
+mod rule_args;
 mod set;
+mod staleness;
+mod text_encoding;
+mod value_form;
 mod value_source;
 
 use clap::Subcommand;
@@ -21,6 +27,7 @@ use super::failure::Failure;
 #[command(disable_help_subcommand = true)]
 pub(super) enum SecretsCommand {
     Set(set::SetArgs),
+    Rotate(rotate::RotateArgs),
     Inject(inject::InjectArgs),
     List(list::ListArgs),
     Delete(delete::DeleteArgs),
@@ -31,13 +38,14 @@ impl SecretsCommand {
     pub(super) fn list_fields(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::List(arguments) => Some(arguments.fields()),
-            Self::Set(_) | Self::Inject(_) | Self::Delete(_) | Self::Import(_) => None,
+            Self::Set(_) | Self::Rotate(_) | Self::Inject(_) | Self::Delete(_) | Self::Import(_) => None,
         }
     }
 
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self {
             Self::Set(arguments) => set::run(arguments, context).await,
+            Self::Rotate(arguments) => rotate::run(arguments, context).await,
             Self::Inject(arguments) => inject::run(arguments, context).await,
             Self::List(arguments) => list::run(arguments, context).await,
             Self::Delete(arguments) => delete::run(arguments, context).await,

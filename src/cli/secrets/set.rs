@@ -1,24 +1,22 @@
 //! `aerostack secrets set`: creates a secret or replaces its value.
 
-use std::ffi::OsString;
+use clap::Args;
 
-use clap::{Args, value_parser};
-
-use super::value_source;
-use crate::api::secrets::SetStatus;
+use super::rule_args::RuleArgs;
+use super::value_source::{For, ValueArgs};
+use crate::api::secrets::{SetSecretSummary, SetStatus};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::printable;
+use crate::client::secrets::SetOptions;
 use crate::domain::{SecretName, ServerSlug};
 
 /// Create a secret or replace its value
 ///
-/// Without VALUE the value is read from standard input to its end, or asked for
-/// without being shown. A VALUE on the command line can be seen in the shell's
-/// history and in the list of processes. The old value cannot be read again.
-///
-/// The secret is sent in a header of its own name. A name with an underscore makes
-/// a header that nginx, gunicorn and Django drop: if the MCP server stands behind
-/// one of them, use 'secrets inject' with --header or --mcp-secret.
+/// Without VALUE it is read from standard input to its end, less one final line
+/// end, or asked for without being shown. A VALUE on the command line stays in the
+/// shell's history. By default the secret is sent in a header of its own name; with
+/// an underscore in it, nginx, gunicorn and Django drop that header.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct SetArgs {
@@ -28,40 +26,57 @@ pub(in crate::cli) struct SetArgs {
     /// Name of the secret: letters, digits and '_'
     #[arg(value_name = "NAME")]
     name: SecretName,
-    /// Value; '-' reads standard input
-    #[arg(value_name = "VALUE", value_parser = value_parser!(OsString))]
-    value: Option<OsString>,
+    #[command(flatten)]
+    value: ValueArgs,
+    #[command(flatten)]
+    rule: RuleArgs,
+    /// Fail unless the secret exists
+    #[arg(long, conflicts_with = "must_not_exist")]
+    must_exist: bool,
+    /// Fail if the secret exists
+    #[arg(long)]
+    must_not_exist: bool,
 }
 
 const EXAMPLES: &str = "\
 EXAMPLES
   # Ask for the value, without showing it
   $ aerostack secrets set github-mcp GITHUB_TOKEN
-  # Take it from another program
-  $ pass github/token | aerostack secrets set github-mcp GITHUB_TOKEN
+  # Take it from another program, and say how it is sent
+  $ pass github | aerostack secrets set github-mcp GITHUB_TOKEN --bearer
+  # A key of several lines, if the MCP server takes base64
+  $ aerostack secrets set my-api KEY --value-file key.pem --base64
   # Take it from the command line
   $ aerostack secrets set github-mcp GITHUB_TOKEN \"ghp_xxxxxxxxxxxx\"";
 
 pub(super) async fn run(arguments: SetArgs, context: &mut Context<'_>) -> Result<(), Failure> {
-    let SetArgs { server, name, value } = arguments;
+    let SetArgs { server, name, value, rule, must_exist, must_not_exist } = arguments;
+    let injection = rule.document(&name)?;
     let workspace = context.workspace()?;
-    if value.is_none() && context.can_ask() {
+    if value.asks(context) {
         // Without a key, nobody need type the value.
         context.api()?;
     }
-    let given = value_source::obtain(value, &format!("Value of {name} for {server} (not shown):"), context)?;
-    let answer = context.api()?.set_secret(&workspace, &server, &name, &given.value).await?;
+    let given = value.obtain(&For { command: "set", server: &server, name: &name }, context)?;
+    let has_rule = injection.is_some();
+    let options = SetOptions { injection, must_exist, must_not_exist };
+    let answer = context.api()?.set_secret(&workspace, &server, &name, &given.value, options).await?;
+    print(&answer, has_rule, context)?;
+    given.report(context);
+    Ok(())
+}
+
+fn print(answer: &SetSecretSummary, has_rule: bool, context: &mut Context<'_>) -> Result<(), Failure> {
     if context.json() {
-        context.terminal.json(&answer)?;
-    } else {
-        context.terminal.data(match answer.status {
-            SetStatus::Created => "Secret created. Takes effect on next tool call.",
-            SetStatus::Updated => "Secret updated. Takes effect on next tool call.",
-        })?;
+        return context.terminal.json(answer);
     }
-    if given.lost_newline {
-        let length = given.value.byte_length();
-        context.terminal.note(&format!("stored {length} bytes; removed the trailing newline"));
+    context.terminal.data(match answer.status {
+        SetStatus::Created => "Secret created. Takes effect on next tool call.",
+        SetStatus::Updated => "Secret updated. Takes effect on next tool call.",
+    })?;
+    if has_rule {
+        let masked = answer.secret.injection.masked(&answer.secret.name);
+        context.terminal.data(&format!("Injected as: {}", printable::one_line(&masked)))?;
     }
     Ok(())
 }
@@ -70,6 +85,6 @@ pub(super) async fn run(arguments: SetArgs, context: &mut Context<'_>) -> Result
 impl SetArgs {
     /// The VALUE argument, for tests of the grammar.
     pub(in crate::cli) fn value(&self) -> Option<&std::ffi::OsStr> {
-        self.value.as_deref()
+        self.value.value()
     }
 }

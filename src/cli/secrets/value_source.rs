@@ -1,159 +1,234 @@
-//! Where a secret's value comes from: the argument, standard input to its end, or a
-//! hidden prompt. It is checked here, before anything is sent.
+//! Where a secret's value comes from: the argument, a variable, a file, standard input to
+//! its end, or a hidden prompt. It is checked here, before anything is sent.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, value_parser};
 use zeroize::Zeroizing;
 
+use super::value_form::{Source, ValueForm, single_line, way_out};
 use crate::cli::context::Context;
+use crate::cli::env_vars;
 use crate::cli::failure::Failure;
-use crate::domain::{SecretValue, ValueProblem};
+use crate::cli::terminal::read_bounded;
+use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 
-/// Most bytes that are read from standard input: enough to tell how long a value of
-/// reasonable length is.
+/// Most bytes that are read: enough to tell how long a value of reasonable length is.
 const MAX_INPUT_BYTES: usize = 1 << 20;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Where the value comes from and what is done with it.
+#[derive(Debug, Default, Args)]
+#[group(skip)]
+pub(super) struct ValueArgs {
+    /// Value; '-' reads standard input
+    #[arg(value_name = "VALUE", value_parser = value_parser!(OsString))]
+    value: Option<OsString>,
+    /// Take the value from a file, as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "value")]
+    value_file: Option<PathBuf>,
+    /// Take it from an environment variable
+    #[arg(long, value_name = "VAR", conflicts_with_all = ["value", "value_file"])]
+    from_env: Option<OsString>,
+    /// Ask for it, whatever standard input is
+    #[arg(long, conflicts_with_all = ["value", "value_file", "from_env"])]
+    prompt: bool,
+    #[command(flatten)]
+    form: ValueForm,
+}
+
+/// For which secret the value is.
+pub(super) struct For<'a> {
+    /// `set` or `rotate`.
+    pub command: &'static str,
+    pub server: &'a ServerSlug,
+    pub name: &'a SecretName,
+}
 
 /// A value that may be sent.
 #[derive(Debug)]
 pub(super) struct GivenValue {
     /// The value.
     pub value: SecretValue,
-    /// Whether a line end was taken off.
-    pub lost_newline: bool,
+    changes: Vec<String>,
 }
 
-/// Gets the value; `question` is for the hidden prompt.
-pub(super) fn obtain(
-    argument: Option<OsString>,
-    question: &str,
+impl GivenValue {
+    /// Says what is stored that is not what came in: `stored 40 bytes; removed the trailing
+    /// newline`.
+    pub(super) fn report(&self, context: &mut Context<'_>) {
+        if !self.changes.is_empty() {
+            let (length, changes) = (self.value.byte_length(), self.changes.join(", "));
+            context.terminal.note(&format!("stored {length} bytes; {changes}"));
+        }
+    }
+}
+
+impl ValueArgs {
+    /// The VALUE argument, for tests of the grammar.
+    #[cfg(test)]
+    pub(super) fn value(&self) -> Option<&OsStr> {
+        self.value.as_deref()
+    }
+
+    /// Whether somebody is going to be asked.
+    pub(super) fn asks(&self, context: &Context<'_>) -> bool {
+        match self.source() {
+            Source::Prompt => context.can_ask_hidden(),
+            Source::Input => self.is_open() && context.can_ask(),
+            _ => false,
+        }
+    }
+
+    /// Whether nothing says where the value comes from.
+    fn is_open(&self) -> bool {
+        self.value.is_none() && self.value_file.is_none()
+    }
+
+    fn source(&self) -> Source {
+        let is_dash = |text: &OsStr| text == "-";
+        match (&self.value, &self.value_file) {
+            _ if self.prompt => Source::Prompt,
+            _ if self.from_env.is_some() => Source::Environment,
+            (Some(value), _) if !is_dash(value) => Source::Argument,
+            (None, Some(path)) if !is_dash(path.as_os_str()) => Source::File,
+            _ => Source::Input,
+        }
+    }
+
+    /// Gets the value.
+    pub(super) fn obtain(self, wanted: &For<'_>, context: &mut Context<'_>) -> Result<GivenValue, Failure> {
+        let (mut source, open, form) = (self.source(), self.is_open(), self.form);
+        if source == Source::Input && open && context.terminal.reads_from_terminal() {
+            source = Source::Prompt;
+        }
+        let bytes = match source {
+            Source::Argument => from_argument(self.value.unwrap_or_default(), wanted, context)?,
+            Source::Environment => from_environment(&self.from_env.unwrap_or_default(), context)?,
+            Source::File => from_file(&self.value_file.unwrap_or_default())?,
+            Source::Prompt => from_prompt(wanted, context)?,
+            Source::Input => from_standard_input(context)?,
+        };
+        let original = single_line_copy(&bytes, source, context);
+        let formed = form.apply(bytes, source)?;
+        let text = formed.bytes;
+        let only_line_end = (form.raw || source != Source::Input) && single_line(&text).is_some();
+        if context.settings().github_actions && matches!(source, Source::Argument | Source::Environment) {
+            mask(&text, original, context);
+        }
+        let value = checked(text).map_err(|problem| refused(problem, source, only_line_end))?;
+        Ok(GivenValue { value, changes: formed.changes })
+    }
+}
+
+fn checked(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretValue, ValueProblem> {
+    SecretValue::parse(std::mem::take(&mut *bytes))
+}
+
+fn refused(problem: ValueProblem, source: Source, only_line_end: bool) -> Failure {
+    let told = match problem {
+        ValueProblem::LineBreak if only_line_end => {
+            "the value ends with a line end, which a header cannot have".to_owned()
+        }
+        problem => problem.to_string(),
+    };
+    Failure::invalid_value(format!("{told}; nothing was stored")).with_hint(way_out(
+        problem,
+        source,
+        only_line_end,
+    ))
+}
+
+fn from_argument(
+    argument: OsString,
+    wanted: &For<'_>,
     context: &mut Context<'_>,
-) -> Result<GivenValue, Failure> {
-    let from_terminal = context.terminal.reads_from_terminal();
-    match argument {
-        Some(argument) if argument != "-" => checked(Zeroizing::new(argument.into_encoded_bytes()), false),
-        None if from_terminal && !context.can_ask() => {
-            Err(Failure::usage("there is no value; nothing was stored")
-                .with_hint("give it on standard input, or leave out --no-input to be asked"))
-        }
-        None if from_terminal => {
-            let typed = context.terminal.ask_hidden(question)?;
-            checked(typed, false)
-        }
-        _ => {
-            if from_terminal {
-                context
-                    .terminal
-                    .note("Reading the value from the terminal, where it can be seen. Ctrl-D ends it.");
-            }
-            let input = context.terminal.read_to_end(MAX_INPUT_BYTES)?.ok_or_else(too_much)?;
-            from_input(input)
-        }
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let bytes = Zeroizing::new(argument.into_encoded_bytes());
+    let For { command, server, name } = wanted;
+    let safe = format!("aerostack secrets {command} {server} {name}");
+    if context.settings().no_argv_secrets {
+        let variable = env_vars::NO_ARGV_SECRETS;
+        return Err(Failure::usage(format!(
+            "{variable} is set, so no value is taken from the command line; nothing was stored"
+        ))
+        .with_hint(format!("pipe it in, or leave it out to be asked: {safe}")));
+    }
+    if context.terminal.talks_to_terminal() {
+        context.terminal.note(&format!("The shell's history now has that value. Safer, it asks: {safe}"));
+    }
+    Ok(bytes)
+}
+
+fn from_environment(name: &OsStr, context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // The name is not repeated: a value may stand in its place.
+    context.settings().variable(name).ok_or_else(|| {
+        Failure::usage("the variable that --from-env names is not set, or empty; nothing was stored")
+            .with_hint("give the variable's name, without '$', and export it")
+    })
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(format!("could not read the file of --value-file: {error}; nothing was stored"))
+            .with_hint("give the path of a file that you can read")
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    read_bounded(&mut file, MAX_INPUT_BYTES).map_err(unreadable)?.ok_or_else(|| too_much("the file"))
+}
+
+fn from_standard_input(context: &mut Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if context.terminal.reads_from_terminal() {
+        context.terminal.note("Reading the value from the terminal, where it can be seen. Ctrl-D ends it.");
+    }
+    context.terminal.read_to_end(MAX_INPUT_BYTES)?.ok_or_else(|| too_much("standard input"))
+}
+
+fn from_prompt(wanted: &For<'_>, context: &mut Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if !context.can_ask_hidden() {
+        return Err(Failure::usage("there is no value, and nobody can be asked for it; nothing was stored")
+            .with_hint("give it on standard input, or leave out --no-input to be asked on a terminal"));
+    }
+    let For { command, server, name } = wanted;
+    let new = if *command == "rotate" { "New value" } else { "Value" };
+    let typed = context.terminal.ask_hidden(&format!("{new} of {name} for {server} (not shown):"))?;
+    let bytes = if typed.len() == 1 { "byte" } else { "bytes" };
+    context.terminal.note(&format!("Received {} {bytes}.", typed.len()));
+    Ok(typed)
+}
+
+/// A copy to be hidden in a workflow's log: text of one line.
+fn single_line_copy(
+    bytes: &Zeroizing<Vec<u8>>,
+    source: Source,
+    context: &Context<'_>,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let wanted =
+        context.settings().github_actions && matches!(source, Source::Argument | Source::Environment);
+    (wanted && !has_line_end(bytes)).then(|| bytes.clone())
+}
+
+fn has_line_end(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
+/// Hides what is stored, and what it was made of.
+fn mask(stored: &[u8], original: Option<Zeroizing<Vec<u8>>>, context: &mut Context<'_>) {
+    if !stored.is_empty() && !has_line_end(stored) {
+        context.terminal.mask_in_workflow_log(stored);
+    }
+    if let Some(original) = original.filter(|original| !original.is_empty() && **original != stored) {
+        context.terminal.mask_in_workflow_log(&original);
     }
 }
 
-/// Takes off what shells and editors add: a byte order mark and one final line end.
-fn from_input(mut bytes: Zeroizing<Vec<u8>>) -> Result<GivenValue, Failure> {
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        bytes.drain(..BYTE_ORDER_MARK.len());
-    }
-    let lost_newline = bytes.ends_with(b"\n");
-    if lost_newline {
-        bytes.pop();
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
-        }
-    }
-    checked(bytes, lost_newline)
-}
-
-fn checked(mut bytes: Zeroizing<Vec<u8>>, lost_newline: bool) -> Result<GivenValue, Failure> {
-    let value = SecretValue::parse(std::mem::take(&mut *bytes)).map_err(refused)?;
-    Ok(GivenValue { value, lost_newline })
-}
-
-fn refused(problem: ValueProblem) -> Failure {
-    Failure::invalid_value(format!("{problem}; nothing was stored")).with_hint(problem.way_out())
-}
-
-fn too_much() -> Failure {
-    Failure::invalid_value(
-        "standard input holds more than 1 MiB, and a value at most 16384 bytes; nothing was stored",
-    )
+fn too_much(source: &str) -> Failure {
+    Failure::invalid_value(format!(
+        "{source} holds more than 1 MiB, and a value at most 16384 bytes; nothing was stored"
+    ))
     .with_hint(ValueProblem::TooLong(0).way_out())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::global_options::GlobalOptions;
-    use crate::cli::settings::Settings;
-    use crate::cli::terminal::Terminal;
-
-    fn obtained(
-        argument: Option<&str>,
-        input: &[u8],
-        tty: bool,
-        no_input: bool,
-    ) -> Result<(String, bool), Failure> {
-        let mut terminal = Terminal::captured(tty);
-        terminal.feed(input);
-        let options = GlobalOptions { no_input, ..GlobalOptions::default() };
-        let settings = Settings::default();
-        let mut context = Context::new(&mut terminal, &settings, &options);
-        let result = obtain(argument.map(OsString::from), "Value:", &mut context);
-        assert!(!terminal.err_text().contains("canary") && !terminal.out_text().contains("canary"));
-        result.map(|given| (given.value.expose_text().to_owned(), given.lost_newline))
-    }
-
-    #[test]
-    fn the_argument_wins_and_input_is_left_alone() {
-        assert_eq!(obtained(Some("canary"), b"other", false, false).unwrap(), ("canary".to_owned(), false));
-        assert_eq!(obtained(Some("--canary"), b"", true, true).unwrap().0, "--canary");
-    }
-
-    #[test]
-    fn input_is_read_to_its_end_and_loses_one_line_end() {
-        for (input, lost) in
-            [("canary", false), ("canary\n", true), ("canary\r\n", true), ("\u{feff}canary\r\n", true)]
-        {
-            for argument in [None, Some("-")] {
-                let given = obtained(argument, input.as_bytes(), false, false).unwrap();
-                assert_eq!(given, ("canary".to_owned(), lost), "{input:?}");
-            }
-        }
-        assert_eq!(obtained(Some("-"), b"canary\n", true, false).unwrap().0, "canary");
-    }
-
-    #[test]
-    fn bad_values_are_refused_without_being_shown() {
-        let long = vec![b'x'; 16_385];
-        let huge = vec![b'x'; MAX_INPUT_BYTES + 1];
-        let bad: [&[u8]; 9] = [
-            b"",
-            b"\n",
-            b"canary\n\n",
-            b"canary\nmore",
-            b" canary",
-            b"canary\t",
-            b"canary\xff",
-            &long,
-            &huge,
-        ];
-        for input in bad {
-            let failure = obtained(None, input, false, false).unwrap_err();
-            assert_eq!(failure.exit_code(), 2);
-            assert!(failure.message().ends_with("nothing was stored") && failure.hint().is_some());
-            assert!(!format!("{failure:?}").contains("canary"));
-        }
-    }
-
-    #[test]
-    fn the_prompt_is_hidden_and_can_be_forbidden() {
-        assert_eq!(obtained(None, b"canary\n", true, false).unwrap(), ("canary".to_owned(), false));
-        assert_eq!(obtained(None, b"canary\n", true, true).unwrap_err().exit_code(), 2);
-        assert_eq!(obtained(None, b"canary\x03", true, false).unwrap_err().exit_code(), 130);
-        assert_eq!(obtained(None, b"can\tary\n", true, false).unwrap_err().exit_code(), 2);
-        assert_eq!(obtained(None, b"canary\n", false, true).unwrap().0, "canary");
-    }
-}
+mod tests;

@@ -69,7 +69,8 @@ fn prepare(
         return Err(no_such_secret(server, name.as_str()));
     }
     if request.must_not_exist && before.is_some() {
-        return Err(ApiError::conflict(format!("the secret {name} exists already; it was not changed")));
+        return Err(ApiError::conflict(format!("the secret {name} exists already; it was not changed"))
+            .with_hint("to replace its value use: aerostack secrets rotate"));
     }
     let rule = rule_for(project, server, before, name, request)?;
     let secret = sealed_row(project, server, before, name, rule, value)?;
