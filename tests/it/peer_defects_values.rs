@@ -126,6 +126,10 @@ fn peer_defect_09_no_input_makes_it_panic() {
         assert!(matches!(ended.code, 1 | 2), "{redirection}: {}", ended.err);
         assert!(!ended.err.contains("panicked"), "{redirection}: {}", ended.err);
     }
+    for file in ["/", "/nonexistent/file", "/dev/zero", "/proc/self/mem", ""] {
+        let ended = scene.run(&["secrets", "set", "raw", "TOKEN", "--value-file", file]).run().expect(2);
+        assert!(!ended.err.contains("panicked"), "{file}: {}", ended.err);
+    }
     for bytes in [&b"\0"[..], b"\xff\xfe", b"\xfe\xff\xd8", b"\xef\xbb\xbf", b"\r", b"{", b"\xf0\x9f\x94"] {
         for option in ["--raw", "--trim", "--base64", "--compact-json"] {
             let run = scene.run(&["secrets", "set", "raw", "TOKEN", option]).stdin(bytes);

@@ -155,7 +155,8 @@ fn one_source_at_a_time() {
     for options in bad {
         for command in ["set", "rotate"] {
             let arguments = [&["secrets", command, "github-mcp", "TOKEN"], options].concat();
-            cli(&companion, &arguments).expect(2);
+            let ended = cli(&companion, &arguments).expect(2);
+            assert!(ended.err.contains(" cannot be used with "), "{options:?}: {}", ended.err);
         }
     }
     assert!(secrets(&companion).is_empty());

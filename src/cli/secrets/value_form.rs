@@ -108,7 +108,7 @@ pub(super) fn way_out(problem: ValueProblem, source: Source, only_line_end: bool
         }
         ValueProblem::Empty => "to remove a secret use 'aerostack secrets delete'",
         ValueProblem::TooLong(_) => problem.way_out(),
-        ValueProblem::LineBreak if only_line_end => "--trim removes it",
+        ValueProblem::LineBreak if only_line_end => "--trim removes that line end",
         ValueProblem::LineBreak => {
             "send it in one line, if the MCP server takes that: --base64 encodes it, --compact-json is for JSON"
         }

@@ -129,7 +129,7 @@ fn checked(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretValue, ValueProblem> {
 fn refused(problem: ValueProblem, source: Source, only_line_end: bool) -> Failure {
     let told = match problem {
         ValueProblem::LineBreak if only_line_end => {
-            "the value ends with a line end, which a header cannot have".to_owned()
+            "the value has more than one line: it ends with a line end".to_owned()
         }
         problem => problem.to_string(),
     };

@@ -75,7 +75,7 @@ fn the_argument_wins_and_is_taken_as_it_is() {
     Run::argument("\u{feff}canary").gives("\u{feff}canary", "");
     Run::argument("@canary").gives("@canary", "");
     Run::argument("").fails("the value is empty", "secrets delete");
-    Run::argument("canary\n").fails("the value ends with a line end, which a header cannot have", "--trim");
+    Run::argument("canary\n").fails("the value has more than one line: it ends with a line end", "--trim");
     Run::argument("canary\n")
         .form(|form| form.trim = true)
         .gives("canary", "stored 6 bytes; took 1 byte off its ends");
@@ -122,7 +122,7 @@ fn input_loses_one_line_end_of_a_single_line() {
     }
     Run::input("canary\n")
         .form(|form| form.raw = true)
-        .fails("the value ends with a line end, which a header cannot have", "--trim");
+        .fails("the value has more than one line: it ends with a line end", "--trim");
     Run::input(" \r\n canary a \t\n")
         .form(|form| form.trim = true)
         .gives("canary a", "stored 8 bytes; took 7 bytes off its ends");
@@ -194,7 +194,7 @@ fn a_file_is_taken_as_it_is() {
         Run { arguments, ..Run::input("other") }
     };
     file(b"canary").gives("canary", "");
-    file(b"canary\n").fails("the value ends with a line end, which a header cannot have", "--trim");
+    file(b"canary\n").fails("the value has more than one line: it ends with a line end", "--trim");
     let trimmed = file(b"\xef\xbb\xbfcanary\r\n").form(|form| form.trim = true);
     trimmed.gives("canary", "stored 6 bytes; removed the byte order mark, took 2 bytes off its ends");
     file(b"\xef\xbb\xbfcanary").fails("the file begins with a byte order mark", "--raw");
@@ -229,7 +229,7 @@ fn a_variable() {
         Run { arguments, settings, ..Run::input("other") }
     };
     from("TOKEN", false).gives("canary", "");
-    from("LINES", false).fails("the value ends with a line end, which a header cannot have", "--trim");
+    from("LINES", false).fails("the value has more than one line: it ends with a line end", "--trim");
     for name in ["EMPTY", "MISSING", "", "canary"] {
         from(name, false).fails("the variable that --from-env names is not set, or empty", "without '$'");
     }
