@@ -3,6 +3,7 @@
 
 pub mod age;
 mod auth;
+mod bounded_input;
 mod client_failure;
 pub mod completions;
 pub mod config_file;

@@ -9,15 +9,13 @@ use std::rc::Rc;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::bounded_input::read_bounded;
 use super::failure::{Failure, FailureKind};
 use super::hidden_input::{self, HiddenLine, Progress};
 use super::printable;
 use super::talker::Talker;
-
-/// Bytes that are read from standard input at a time.
-const CHUNK_BYTES: usize = 8 << 10;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +47,7 @@ pub struct Terminal {
     err: Output,
     input: Input,
     input_is_tty: bool,
+    out_is_tty: bool,
     err_is_tty: bool,
     style: Style,
 }
@@ -61,6 +60,7 @@ impl Terminal {
             err: Output::Stderr,
             input: Input::Stdin,
             input_is_tty: io::stdin().is_terminal(),
+            out_is_tty: io::stdout().is_terminal(),
             err_is_tty: io::stderr().is_terminal(),
             style: Style::default(),
         }
@@ -73,6 +73,7 @@ impl Terminal {
             err: Output::Captured(Rc::default()),
             input: Input::Captured(Cursor::new(Vec::new())),
             input_is_tty: tty,
+            out_is_tty: tty,
             err_is_tty: tty,
             style: Style::default(),
         }
@@ -98,6 +99,11 @@ impl Terminal {
     /// Says how to talk from here on.
     pub fn set_style(&mut self, style: Style) {
         self.style = style;
+    }
+
+    /// Whether data goes to a terminal, where a person reads it.
+    pub fn shows_data(&self) -> bool {
+        self.out_is_tty
     }
 
     /// Whether talk goes to a terminal.
@@ -304,32 +310,6 @@ fn hidden_line_of(input: &mut Cursor<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
         }
     }
     Some(line.into_bytes())
-}
-
-/// Reads to the end, however long that takes; `None` when there are more than `limit` bytes.
-/// What is read is wiped when it is no longer needed.
-pub(super) fn read_bounded(input: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut all = Zeroizing::new(Vec::with_capacity(4 * CHUNK_BYTES));
-    let mut chunk = Zeroizing::new([0_u8; CHUNK_BYTES]);
-    loop {
-        let count = match input.read(chunk.as_mut_slice()) {
-            Ok(0) => return Ok(Some(all)),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        if all.len() + count > limit {
-            return Ok(None);
-        }
-        if all.len() + count > all.capacity() {
-            // Growing in place would leave the old buffer unwiped.
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * all.capacity()));
-            larger.extend_from_slice(&all);
-            all = larger;
-        }
-        all.extend_from_slice(&chunk[..count]);
-        chunk.zeroize();
-    }
 }
 
 impl Output {

@@ -182,7 +182,8 @@ fn in_a_shell(test: &str, shell: &[&str], set_up: &str) {
     terminal.wait("the server", |screen| screen.contains("secrets set github-mcp"));
     terminal.send(&["GIT", "Tab"]);
     terminal.wait("the secret", |screen| screen.contains("github-mcp GITHUB_TOKEN"));
-    terminal.send(&["C-c"]);
+    terminal.send(&["C-u"]);
+    terminal.wait("an empty line", |screen| !screen.contains("secrets set"));
     terminal.send(&["aerostack secrets delete github-mcp ", "Tab", "Tab"]);
     terminal.wait("both secrets", |screen| {
         let after = screen.split_once("secrets delete").map_or("", |(_, after)| after);

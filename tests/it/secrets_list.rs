@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::pseudo_terminal::PseudoTerminal;
 use crate::harness::{Companion, aerostack, cli};
 
 const CANARY: &str = "canary-list-7e11";
@@ -176,4 +177,23 @@ fn server_list_names_the_rules() {
     assert_eq!(rules(2), &json!({"SLACK_TOKEN": {"type": "bearer"}}));
     assert_eq!(rules(1).as_object().unwrap().len(), 3);
     assert_eq!(answer["servers"][1]["secret_count"], 3);
+}
+
+#[test]
+fn ages_are_for_people_only() {
+    let companion = Companion::start();
+    companion.add_server("github-mcp", "https://github-mcp.example/");
+    companion.set("github-mcp", "GITHUB_TOKEN", "x");
+    for arguments in [&["secrets", "list", "github-mcp"][..], &["secrets", "list"]] {
+        let terminal = PseudoTerminal::spawn(aerostack(arguments).against(&companion));
+        let (code, shown) = terminal.end();
+        assert_eq!(code, 0, "{shown}");
+        assert!(shown.contains(" (just now)\r\n"), "{shown}");
+        let piped = cli(&companion, arguments).expect(0).out;
+        assert!(!piped.contains("just now"), "{piped}");
+    }
+    // JSON is the same on a terminal and in a pipe.
+    let json = ["secrets", "list", "github-mcp", "--json"];
+    let (_, shown) = PseudoTerminal::spawn(aerostack(&json).against(&companion)).end();
+    assert_eq!(shown.replace("\r\n", "\n"), cli(&companion, &json).expect(0).out);
 }

@@ -8,7 +8,7 @@ use clap::{Args, value_parser};
 
 use super::entries::Entry;
 use super::import_source::{self, Format};
-use super::list::table;
+use super::list::{ages, table};
 use crate::api::secrets_batch::{BatchEntry, SecretsBatchRequest, SecretsBatchSummary};
 use crate::cli::confirmation::Confirmation;
 use crate::cli::context::Context;
@@ -103,7 +103,12 @@ async fn ask(
     present.retain(|secret| !kept.contains(secret.name.as_str()));
     if !present.is_empty() {
         let question = format!("Delete these secrets of {server}, which the import does not have?");
-        confirmation.ask_for_word(context, &table(&present).text(), &question, server.as_str())?;
+        confirmation.ask_for_word(
+            context,
+            &table(&present, ages(context)).text(),
+            &question,
+            server.as_str(),
+        )?;
     }
     Ok(present.into_iter().map(|secret| secret.name).collect())
 }

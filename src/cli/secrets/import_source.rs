@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::entries::{Entries, Entry, Problem};
 use super::{env_file, json_file};
 use crate::api::secrets_batch::MAX_BATCH_BYTES;
+use crate::cli::bounded_input;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::cli::terminal;
 
 /// How secrets are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,7 +51,7 @@ fn from_file(path: &OsStr) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::usage(format!("could not read the file: {error}; nothing was sent"));
     let mut file = File::open(path).map_err(unreadable)?;
-    terminal::read_bounded(&mut file, MAX_BATCH_BYTES).map_err(unreadable)
+    bounded_input::read_bounded(&mut file, MAX_BATCH_BYTES).map_err(unreadable)
 }
 
 fn from_standard_input(

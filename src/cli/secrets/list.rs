@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::staleness::Staleness;
 use crate::api::secrets::SecretSummary;
+use crate::cli::age::ago;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, FailureKind};
 use crate::cli::printable;
@@ -95,7 +96,8 @@ async fn list_one(
     if context.json() {
         context.print_list("secrets", &list)?;
     } else if count > 0 {
-        context.terminal.data(&table(&list.secrets).text())?;
+        let now = ages(context);
+        context.terminal.data(&table(&list.secrets, now).text())?;
     } else {
         context.terminal.note(&match stale {
             Some(stale) if there_are_any => format!("No secret of {server} is older than {}.", stale.text()),
@@ -160,22 +162,33 @@ fn print_blocks(groups: &Groups, context: &mut Context<'_>) -> Result<(), Failur
     for group in empty {
         context.terminal.note(&format!("No secrets for {}.", printable::one_line(&group.slug)));
     }
-    let blocks: Vec<String> = full.into_iter().map(block).collect();
+    let now = ages(context);
+    let blocks: Vec<String> = full.into_iter().map(|group| block(group, now)).collect();
     if blocks.is_empty() { Ok(()) } else { context.terminal.data(&blocks.join("\n\n")) }
 }
 
-fn block(group: &Group) -> String {
-    format!("{}\n{}", printable::one_line(&group.slug), table(&group.secrets).text())
+fn block(group: &Group, now: Option<Timestamp>) -> String {
+    format!("{}\n{}", printable::one_line(&group.slug), table(&group.secrets, now).text())
 }
 
-/// The table of the contract's sample.
-pub(super) fn table<'a>(secrets: impl IntoIterator<Item = &'a SecretSummary>) -> Table {
+/// The time by which to tell ages: on a terminal only, where nobody takes lines apart.
+pub(super) fn ages(context: &Context<'_>) -> Option<Timestamp> {
+    context.terminal.shows_data().then(Timestamp::now)
+}
+
+/// The table of the contract's sample; with a time, the age stands beside each date.
+pub(super) fn table<'a>(
+    secrets: impl IntoIterator<Item = &'a SecretSummary>,
+    now: Option<Timestamp>,
+) -> Table {
     let mut table = Table::with_gaps(&["SECRET NAME", "INJECTION", "LAST UPDATED"], &[3, 4, 0]);
     for secret in secrets {
         if secret.damaged {
             table.row([secret.name.as_str(), "damaged: delete and set again", "-"]);
         } else {
-            table.row([&secret.name, &secret.injection.label(&secret.name), day(&secret.updated_at)]);
+            let day = day(&secret.updated_at);
+            let when = now.map_or(day.to_owned(), |now| format!("{day} ({})", ago(&secret.updated_at, now)));
+            table.row([&secret.name, &secret.injection.label(&secret.name), &when]);
         }
     }
     table

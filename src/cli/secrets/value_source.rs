@@ -9,10 +9,10 @@ use clap::{Args, value_parser};
 use zeroize::Zeroizing;
 
 use super::value_form::{Source, ValueForm, single_line, way_out};
+use crate::cli::bounded_input::read_bounded;
 use crate::cli::context::Context;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
-use crate::cli::terminal::read_bounded;
 use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 
 /// Most bytes that are read: enough to tell how long a value of reasonable length is.
