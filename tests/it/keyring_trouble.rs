@@ -144,8 +144,8 @@ fn no_command_makes_a_locked_keyring_ask() {
 }
 
 #[test]
-fn a_service_that_never_answers() {
-    let test = "a_service_that_never_answers";
+fn peer_defect_18_a_keyring_that_never_answers_is_given_up() {
+    let test = "peer_defect_18_a_keyring_that_never_answers_is_given_up";
     let Some(folder) = parts(test) else { return };
     let (companion, bus) = (companion(), SessionBus::silent_service(&folder));
     let user = User { companion: &companion, session: bus.env() };

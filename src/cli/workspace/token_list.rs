@@ -2,7 +2,9 @@
 //! themselves.
 
 use clap::Args;
+use jiff::Timestamp;
 
+use crate::cli::age::ago;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, day};
@@ -35,15 +37,19 @@ pub(super) async fn run(arguments: TokenListArgs, context: &mut Context<'_>) -> 
         return Ok(());
     }
     let mut table = Table::new(&["ID", "NAME", "CREATED", "EXPIRES", "LAST USED", "STATUS"]);
+    // Ages are for people, who read on a terminal.
+    let now = context.terminal.shows_data().then(Timestamp::now);
+    let with_age =
+        |time: &str| now.map_or(day(time).to_owned(), |now| format!("{} ({})", day(time), ago(time, now)));
     for token in &list.tokens {
         let expires = token.expires_at.as_deref().map_or("never", day);
-        let last_used = token.last_used_at.as_deref().map_or("-", day);
+        let last_used = token.last_used_at.as_deref().map_or("-".to_owned(), with_age);
         table.row([
             &token.id,
             &token.name,
-            day(&token.created_at),
+            &with_age(&token.created_at),
             expires,
-            last_used,
+            &last_used,
             token.status.as_str(),
         ]);
     }
