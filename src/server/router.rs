@@ -32,7 +32,7 @@ const ADMIN_BODY_LIMIT: usize = 1 << 20;
 /// What all cores share.
 pub(super) struct Shared {
     pub(super) tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
-    pub(super) gateway: Gateway,
+    pub(super) gateway: Arc<Gateway>,
     admin: Router,
     pub(super) project: Arc<Project>,
     hosts: HostCheck,
@@ -48,7 +48,7 @@ impl Shared {
         let project = Arc::new(project);
         let scheme = if tls.is_some() { "https" } else { "http" };
         Self {
-            gateway: Gateway::new(Arc::clone(&project), policy),
+            gateway: Arc::new(Gateway::new(Arc::clone(&project), policy)),
             admin: admin::router(Arc::clone(&project)),
             project,
             hosts: HostCheck::new(address, scheme),

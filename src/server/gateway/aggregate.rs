@@ -2,6 +2,8 @@
 //! `ping` are answered here, lists are merged, calls go to the server that the name begins
 //! with.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -28,8 +30,8 @@ const MAX_PAGES: usize = 100;
 impl Gateway {
     /// Answers `initialize` and opens a session. No upstream is contacted.
     pub(super) fn aggregate_initialize(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         envelope: &Envelope<'_>,
     ) -> Response<AnswerBody> {
         let params: Option<Value> =
@@ -60,8 +62,8 @@ impl Gateway {
 
     /// Answers any other message.
     pub(super) async fn aggregate(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         session: &Session,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
@@ -79,8 +81,8 @@ impl Gateway {
     }
 
     async fn aggregate_call(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         session: &Session,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
@@ -92,7 +94,7 @@ impl Gateway {
             Ok(Some(server)) => server,
             Ok(None) => return unknown(),
             Err(error) => {
-                let request_id = crate::server::response::RequestId(caller.request_id.to_owned());
+                let request_id = crate::server::response::RequestId(caller.request_id.clone());
                 return crate::server::response::error_answer(&error, &request_id);
             }
         };
@@ -109,8 +111,8 @@ impl Gateway {
     /// Asks all enabled servers at once. A server that fails or is late is left out, and
     /// the log says so.
     async fn aggregate_list(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         session: &Session,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
@@ -121,7 +123,7 @@ impl Gateway {
         let servers = match self.project.store.servers(&caller.member.workspace_id).await {
             Ok(servers) => servers,
             Err(error) => {
-                let request_id = crate::server::response::RequestId(caller.request_id.to_owned());
+                let request_id = crate::server::response::RequestId(caller.request_id.clone());
                 return crate::server::response::error_answer(&error.into(), &request_id);
             }
         };
@@ -132,7 +134,7 @@ impl Gateway {
                 let listing = self.list_tools(caller, session, server, passing);
                 let tools = tokio::time::timeout(LIST_TIME, listing).await.unwrap_or(Err(UpstreamProblem::TimedOut));
                 tools.unwrap_or_else(|problem| {
-                    let request_id = caller.request_id;
+                    let request_id = &caller.request_id;
                     tracing::warn!(request_id, server = %slug, %problem, "a server is missing from a tool list");
                     Vec::new()
                 })
@@ -144,8 +146,8 @@ impl Gateway {
 
     /// All pages of one server's tools, names prefixed.
     async fn list_tools(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         session: &Session,
         server: ServerRow,
         passing: HeaderMap,

@@ -53,9 +53,9 @@ pub struct Gateway {
 }
 
 /// A request whose sender is known and whose route exists.
-struct Caller<'a> {
-    pool: &'a Rc<UpstreamPool>,
-    request_id: &'a str,
+struct Caller {
+    pool: Rc<UpstreamPool>,
+    request_id: String,
     member: Member,
     route: Route,
 }
@@ -66,7 +66,7 @@ enum Route {
     Server(Box<ServerRow>),
 }
 
-impl Caller<'_> {
+impl Caller {
     fn scope(&self) -> Scope {
         match &self.route {
             Route::Workspace => Scope::Workspace,
@@ -83,13 +83,13 @@ impl Gateway {
 
     /// Answers one request under `/ws/`.
     pub(super) async fn answer(
-        &self,
+        self: &Arc<Self>,
         pool: &Rc<UpstreamPool>,
         request: Request<Incoming>,
         request_id: &RequestId,
     ) -> Response<AnswerBody> {
         let caller = match self.identify(pool, &request, &request_id.0).await {
-            Ok(caller) => caller,
+            Ok(caller) => Rc::new(caller),
             Err(error) => return error_answer(&error, request_id),
         };
         match *request.method() {
@@ -101,12 +101,12 @@ impl Gateway {
     }
 
     /// Authenticates, then finds the route; without a token nobody learns what exists.
-    async fn identify<'a>(
+    async fn identify(
         &self,
-        pool: &'a Rc<UpstreamPool>,
+        pool: &Rc<UpstreamPool>,
         request: &Request<Incoming>,
-        request_id: &'a str,
-    ) -> Result<Caller<'a>, ApiError> {
+        request_id: &str,
+    ) -> Result<Caller, ApiError> {
         let rest = request.uri().path().strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
         let (workspace, server) =
             rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)));
@@ -125,7 +125,7 @@ impl Gateway {
                     .ok_or_else(|| ApiError::not_found("no such MCP server in this workspace"))?,
             )),
         };
-        Ok(Caller { pool, request_id, member, route })
+        Ok(Caller { pool: Rc::clone(pool), request_id: request_id.to_owned(), member, route })
     }
 
     async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, ApiError> {
@@ -135,14 +135,14 @@ impl Gateway {
     }
 
     /// The client's session: 400 without an id, 404 for an id that is unknown, ended or not its own.
-    fn session(&self, caller: &Caller<'_>, headers: &HeaderMap) -> Result<Arc<Session>, StatusCode> {
+    fn session(&self, caller: &Caller, headers: &HeaderMap) -> Result<Arc<Session>, StatusCode> {
         let id = headers.get(SESSION_HEADER).ok_or(StatusCode::BAD_REQUEST)?;
         let id = id.to_str().map_err(|_| StatusCode::NOT_FOUND)?;
         self.sessions.find(id, &caller.member, &caller.scope()).ok_or(StatusCode::NOT_FOUND)
     }
 
     /// GET: the stream of messages that belong to no request. The aggregated route has none yet.
-    async fn listen(&self, caller: &Caller<'_>, headers: &HeaderMap) -> Response<AnswerBody> {
+    async fn listen(self: &Arc<Self>, caller: &Rc<Caller>, headers: &HeaderMap) -> Response<AnswerBody> {
         let Route::Server(server) = &caller.route else { return method_not_allowed() };
         match self.session(caller, headers) {
             Ok(session) => self.single_listen(caller, server, &session, headers).await,
@@ -151,7 +151,7 @@ impl Gateway {
     }
 
     /// DELETE: ends the client's session, and the upstream sessions it holds.
-    async fn end_session(&self, caller: &Caller<'_>, headers: &HeaderMap) -> Response<AnswerBody> {
+    async fn end_session(self: &Arc<Self>, caller: &Rc<Caller>, headers: &HeaderMap) -> Response<AnswerBody> {
         let session = match self.session(caller, headers) {
             Ok(session) => session,
             Err(status) => return session_error(status, "null"),

@@ -2,6 +2,9 @@
 //! "Streamable HTTP"), opens or finds the session, and hands the message to its route.
 //! Requests of the modern era are refused so that clients of both eras fall back.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
@@ -20,7 +23,11 @@ const INITIALIZE_LIMIT: usize = 64 << 10;
 
 impl Gateway {
     /// Answers a POST.
-    pub(super) async fn post(&self, caller: &Caller<'_>, request: Request<Incoming>) -> Response<AnswerBody> {
+    pub(super) async fn post(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
         if let Some(refusal) = check_types(&parts.headers) {
             return refusal;
@@ -48,8 +55,8 @@ impl Gateway {
     }
 
     async fn dispatch(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         headers: &HeaderMap,
         envelope: &Envelope<'_>,
         body: Bytes,

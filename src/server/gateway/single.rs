@@ -1,6 +1,9 @@
 //! The route of one server: messages pass through as they are. Session ids are ours to
 //! the client and the upstream's to the upstream.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -20,8 +23,8 @@ use crate::server::store::ServerRow;
 impl Gateway {
     /// Passes `initialize` on and opens the client's session with what comes back.
     pub(super) async fn single_initialize(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         server: &ServerRow,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
@@ -54,8 +57,8 @@ impl Gateway {
 
     /// Passes any other message on.
     pub(super) async fn single(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         server: &ServerRow,
         session: &Session,
         envelope: &Envelope<'_>,
@@ -80,8 +83,8 @@ impl Gateway {
 
     /// Passes the upstream's stream of unrelated messages on; one that has none gets 405 for it.
     pub(super) async fn single_listen(
-        &self,
-        caller: &Caller<'_>,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
         server: &ServerRow,
         session: &Session,
         headers: &HeaderMap,
@@ -97,7 +100,7 @@ impl Gateway {
     }
 
     /// Ends the upstream sessions that a client session holds, best effort.
-    pub(super) async fn end_upstream_sessions(&self, caller: &Caller<'_>, session: &Session) {
+    pub(super) async fn end_upstream_sessions(self: &Arc<Self>, caller: &Rc<Caller>, session: &Session) {
         let Ok(servers) = self.project.store.servers(&caller.member.workspace_id).await else { return };
         for (server_id, slot) in session.slots() {
             let Some(server) = servers.iter().find(|server| server.id == server_id) else { continue };
@@ -110,12 +113,12 @@ impl Gateway {
 
     /// The JSON-RPC error for a problem, and a line in the log.
     pub(super) fn failed(
-        caller: &Caller<'_>,
+        caller: &Caller,
         server: &ServerRow,
         id: &str,
         problem: UpstreamProblem,
     ) -> Response<AnswerBody> {
-        let request_id = caller.request_id;
+        let request_id = &caller.request_id;
         tracing::warn!(request_id, server = %server.slug, token = %caller.member.token_id, %problem, "a call failed");
         json_answer(StatusCode::OK, upstream_error(id, server.slug.as_str(), problem))
     }

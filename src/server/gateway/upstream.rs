@@ -4,6 +4,7 @@
 //! ended before the next request.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -36,25 +37,25 @@ const BOTH_TYPES: HeaderValue = HeaderValue::from_static("application/json, text
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 /// A server, opened for one request of one session.
-pub(super) struct Upstream<'a> {
-    gateway: &'a Gateway,
-    caller: &'a Caller<'a>,
+pub(super) struct Upstream {
+    gateway: Arc<Gateway>,
+    caller: Rc<Caller>,
     /// Its row.
     pub(super) server: ServerRow,
     injected: Injected,
     passing: HeaderMap,
 }
 
-impl<'a> Upstream<'a> {
+impl Upstream {
     /// Opens the server's secrets. `passing` are the client headers that may go upstream.
     pub(super) fn open(
-        gateway: &'a Gateway,
-        caller: &'a Caller<'a>,
+        gateway: &Arc<Gateway>,
+        caller: &Rc<Caller>,
         server: ServerRow,
         passing: HeaderMap,
     ) -> Result<Self, UpstreamProblem> {
         let injected = Injected::open(&gateway.project, &server)?;
-        Ok(Self { gateway, caller, server, injected, passing })
+        Ok(Self { gateway: Arc::clone(gateway), caller: Rc::clone(caller), server, injected, passing })
     }
 
     /// Sends a request in the client's session and answers with its beginning. A session
@@ -232,7 +233,7 @@ impl<'a> Upstream<'a> {
         };
         let (connection, response) =
             tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
-        let pool = Rc::clone(self.caller.pool);
+        let pool = Rc::clone(&self.caller.pool);
         Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key)))
     }
 }
