@@ -4,28 +4,24 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer, LIST_LIMIT, SESSION_HEADER};
-use super::message::{Envelope, Kind, prefixed_page, split_call};
-use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
+use super::addressing::has_cursor;
+use super::answer::SESSION_HEADER;
+use super::listing::{ListKind, one_page};
+use super::message::{Envelope, Kind};
+use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, rpc_error};
 use super::sessions::{Scope, Session};
 use super::single::{accepted, pass_on};
 use super::upstream::{Upstream, passing_headers};
 use super::{Caller, Gateway, LEGACY_VERSIONS};
 use crate::server::body::AnswerBody;
-use crate::server::response::json_answer;
-use crate::server::store::ServerRow;
-
-/// How long one server may take for its part of a list.
-const LIST_TIME: Duration = Duration::from_secs(5);
-/// Pages of one server's list.
-const MAX_PAGES: usize = 100;
+use crate::server::response::{RequestId, error_answer, json_answer};
+use crate::server::store::StoreError;
 
 impl Gateway {
     /// Answers `initialize` and opens a session. No upstream is contacted.
@@ -72,15 +68,17 @@ impl Gateway {
         if envelope.kind() != Kind::Request {
             return accepted();
         }
+        if let Some(kind) = ListKind::of_method(envelope.method()) {
+            return self.aggregate_list(caller, session, envelope, headers, kind).await;
+        }
         match envelope.method() {
             "ping" => rpc_result(envelope.id(), "{}"),
-            "tools/list" => self.aggregate_list(caller, session, envelope, headers).await,
-            "tools/call" => self.aggregate_call(caller, session, envelope, headers, body).await,
+            "tools/call" => self.aggregate_addressed(caller, session, envelope, headers, body).await,
             _ => rpc_failure(envelope.id(), METHOD_NOT_FOUND, "this endpoint serves tools only"),
         }
     }
 
-    async fn aggregate_call(
+    async fn aggregate_addressed(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Session,
@@ -88,101 +86,46 @@ impl Gateway {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<AnswerBody> {
-        let unknown = || rpc_failure(envelope.id(), INVALID_PARAMS, "unknown tool; see tools/list");
-        let Some(call) = split_call(body, envelope.params()) else { return unknown() };
-        let server = match self.enabled_server(&caller.member, &call.server).await {
-            Ok(Some(server)) => server,
-            Ok(None) => return unknown(),
-            Err(error) => {
-                let request_id = crate::server::response::RequestId(caller.request_id.clone());
-                return crate::server::response::error_answer(&error, &request_id);
-            }
+        let addressed = match self.address(caller, envelope, body, &session.resources).await {
+            Ok(addressed) => addressed,
+            Err(error) => return store_failed(caller, error),
+        };
+        let Some(to) = addressed.into_iter().next() else {
+            return rpc_failure(envelope.id(), INVALID_PARAMS, "unknown tool; see tools/list");
         };
         let calling = async {
-            let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
-            upstream.request(session, call.message.into()).await
+            let upstream = Upstream::open(self, caller, to.server.clone(), passing_headers(headers))?;
+            upstream.request(session, to.message).await
         };
         match calling.await {
             Ok(answer) => pass_on(answer),
-            Err(problem) => Self::failed(caller, &server, envelope.id(), problem),
+            Err(problem) => Self::failed(caller, &to.server, envelope.id(), problem),
         }
     }
 
-    /// Asks all enabled servers at once. A server that fails or is late is left out, and
-    /// the log says so.
     async fn aggregate_list(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Session,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
+        kind: ListKind,
     ) -> Response<AnswerBody> {
-        if envelope.params().is_some_and(|params| has_cursor(params.get())) {
+        if has_cursor(envelope) {
             return rpc_failure(envelope.id(), INVALID_PARAMS, "unknown cursor; this list has one page");
         }
-        let servers = match self.project.store.servers(&caller.member.workspace_id).await {
-            Ok(servers) => servers,
-            Err(error) => {
-                let request_id = crate::server::response::RequestId(caller.request_id.clone());
-                return crate::server::response::error_answer(&error.into(), &request_id);
+        match self.list(caller, session, kind, &passing_headers(headers)).await {
+            Ok(lists) => {
+                session.resources.remember(kind, &lists);
+                rpc_result(envelope.id(), &one_page(kind, &lists))
             }
-        };
-        let passing = passing_headers(headers);
-        let lists = servers.into_iter().filter(|server| server.enabled).map(|server| {
-            let (passing, slug) = (passing.clone(), server.slug.clone());
-            async move {
-                let listing = self.list_tools(caller, session, server, passing);
-                let tools = tokio::time::timeout(LIST_TIME, listing).await.unwrap_or(Err(UpstreamProblem::TimedOut));
-                tools.unwrap_or_else(|problem| {
-                    let request_id = &caller.request_id;
-                    tracing::warn!(request_id, server = %slug, %problem, "a server is missing from a tool list");
-                    Vec::new()
-                })
-            }
-        });
-        let tools: Vec<String> = join_all(lists.collect()).await.concat();
-        rpc_result(envelope.id(), &format!(r#"{{"tools":[{}]}}"#, tools.join(",")))
-    }
-
-    /// All pages of one server's tools, names prefixed.
-    async fn list_tools(
-        self: &Arc<Self>,
-        caller: &Rc<Caller>,
-        session: &Session,
-        server: ServerRow,
-        passing: HeaderMap,
-    ) -> Result<Vec<String>, UpstreamProblem> {
-        let slug = server.slug.clone();
-        let upstream = Upstream::open(self, caller, server, passing)?;
-        let mut tools: Vec<String> = Vec::new();
-        let mut cursors: Vec<String> = Vec::new();
-        for page in 1..=MAX_PAGES {
-            let mut request = json!({"jsonrpc": "2.0", "id": page, "method": "tools/list"});
-            if let Some(cursor) = cursors.last() {
-                request["params"] = json!({"cursor": cursor});
-            }
-            let Answer::Stream(response) = upstream.request(session, request.to_string().into()).await?
-            else {
-                return Err(UpstreamProblem::NotMcp);
-            };
-            let room = LIST_LIMIT.saturating_sub(tools.iter().map(String::len).sum());
-            let (_, message) = answer::read_answer(*response, room).await?;
-            let answer = Envelope::parse(&message).map_err(|_| UpstreamProblem::NotMcp)?;
-            let result = answer.result().ok_or(UpstreamProblem::NotMcp)?;
-            let list = prefixed_page(slug.as_str(), result).ok_or(UpstreamProblem::NotMcp)?;
-            tools.extend(list.tools);
-            match list.next_cursor {
-                Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
-                _ => break,
-            }
+            Err(error) => store_failed(caller, error),
         }
-        Ok(tools)
     }
 }
 
-fn has_cursor(params: &str) -> bool {
-    serde_json::from_str::<Value>(params)
-        .is_ok_and(|params| params.get("cursor").is_some_and(|cursor| !cursor.is_null()))
+fn store_failed(caller: &Caller, error: StoreError) -> Response<AnswerBody> {
+    error_answer(&error.into(), &RequestId(caller.request_id.clone()))
 }
 
 fn rpc_result(id: &str, result: &str) -> Response<AnswerBody> {
@@ -191,24 +134,4 @@ fn rpc_result(id: &str, result: &str) -> Response<AnswerBody> {
 
 fn rpc_failure(id: &str, code: i32, message: &str) -> Response<AnswerBody> {
     json_answer(StatusCode::OK, rpc_error(id, code, message))
-}
-
-/// Runs futures side by side on this task; answers in their order.
-async fn join_all<F: Future<Output = Vec<String>>>(futures: Vec<F>) -> Vec<Vec<String>> {
-    let mut running: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    let mut done: Vec<Option<Vec<String>>> = running.iter().map(|_| None).collect();
-    std::future::poll_fn(move |context| {
-        for (future, slot) in running.iter_mut().zip(&mut done) {
-            if slot.is_none()
-                && let std::task::Poll::Ready(answer) = future.as_mut().poll(context)
-            {
-                *slot = Some(answer);
-            }
-        }
-        if done.iter().all(Option::is_some) {
-            return std::task::Poll::Ready(done.iter_mut().filter_map(Option::take).collect());
-        }
-        std::task::Poll::Pending
-    })
-    .await
 }

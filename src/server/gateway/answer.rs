@@ -95,7 +95,8 @@ pub(super) async fn of_session_request(
     }
 }
 
-fn error_code(body: &[u8]) -> Option<i32> {
+/// The code of a JSON-RPC error; `None` if it is none.
+pub(super) fn error_code(body: &[u8]) -> Option<i32> {
     #[derive(serde::Deserialize)]
     struct Code {
         code: i32,

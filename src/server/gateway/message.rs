@@ -125,73 +125,10 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// A `tools/call` on the aggregated route, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct PrefixedCall {
-    /// What stands before the first `__`.
-    pub(super) server: String,
-    /// The same message with what stands after it as the tool's name.
-    pub(super) message: Vec<u8>,
-}
-
-/// Splits the full tool name at the first `__` and puts the rest in its place; all other
-/// bytes stay. `None` if there is no such name.
-pub(super) fn split_call(message: &[u8], params: Option<&RawValue>) -> Option<PrefixedCall> {
-    #[derive(Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow)]
-        name: &'a RawValue,
-    }
-    let params = params.filter(|params| params.get().starts_with('{'))?;
-    let raw = serde_json::from_str::<Params<'_>>(params.get()).ok()?.name.get();
-    let name: String = serde_json::from_str(raw).ok()?;
-    let (server, tool) = name.split_once("__")?;
-    let start = offset_in(message, raw.as_bytes())?;
-    let mut spliced = Vec::with_capacity(message.len());
-    spliced.extend_from_slice(&message[..start]);
-    serde_json::to_writer(&mut spliced, tool).ok()?;
-    spliced.extend_from_slice(&message[start + raw.len()..]);
-    Some(PrefixedCall { server: server.to_owned(), message: spliced })
-}
-
 /// Where `part`, a slice of `whole`, begins.
-fn offset_in(whole: &[u8], part: &[u8]) -> Option<usize> {
+pub(super) fn offset_in(whole: &[u8], part: &[u8]) -> Option<usize> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     (start + part.len() <= whole.len()).then_some(start)
-}
-
-/// One page of a `tools/list` answer.
-pub(super) struct ToolPage {
-    /// Each tool as JSON, its name prefixed with `<slug>__`, all else as it was written.
-    pub(super) tools: Vec<String>,
-    /// Where the next page begins.
-    pub(super) next_cursor: Option<String>,
-}
-
-/// Reads a page and prefixes the names.
-pub(super) fn prefixed_page(slug: &str, result: &RawValue) -> Option<ToolPage> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Page<'a> {
-        #[serde(borrow)]
-        tools: Vec<&'a RawValue>,
-        next_cursor: Option<String>,
-    }
-    let page: Page<'_> = serde_json::from_str(result.get()).ok()?;
-    let tools = page.tools.iter().filter_map(|tool| prefixed_tool(slug, tool)).collect();
-    Some(ToolPage { tools, next_cursor: page.next_cursor })
-}
-
-fn prefixed_tool(slug: &str, tool: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Tool<'a> {
-        #[serde(borrow)]
-        name: &'a RawValue,
-    }
-    let text = tool.get();
-    let name = serde_json::from_str::<Tool<'_>>(text).ok()?.name.get();
-    let inside = offset_in(text.as_bytes(), name.strip_prefix('"')?.as_bytes())?;
-    Some(format!("{}{slug}__{}", &text[..inside], &text[inside..]))
 }
 
 #[cfg(test)]
@@ -234,42 +171,5 @@ mod tests {
         assert!(!modern(
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"progressToken":1}}}"#
         ));
-    }
-
-    fn split(message: &str) -> Option<(String, String)> {
-        let envelope = Envelope::parse(message.as_bytes()).unwrap();
-        let call = split_call(message.as_bytes(), envelope.params())?;
-        Some((call.server, String::from_utf8(call.message).unwrap()))
-    }
-
-    #[test]
-    fn names_are_split_at_the_first_double_underscore() {
-        let call = |name: &str| {
-            format!(
-                r#"{{ "jsonrpc":"2.0", "id": 1.50, "method":"tools/call","params": {{"arguments":{{"name":"a__b","x":1e400}}, "name" : "{name}"}} }}"#
-            )
-        };
-        for (name, server, tool) in [
-            ("github-mcp__get", "github-mcp", "get"),
-            ("gitlab___ping", "gitlab", "_ping"),
-            ("a__b__c", "a", "b__c"),
-            (r"a\u005f_b", "a", "b"),
-            ("a__", "a", ""),
-        ] {
-            assert_eq!(split(&call(name)), Some((server.to_owned(), call(tool))), "{name}");
-        }
-        assert_eq!(split(&call("plain")), None);
-        assert_eq!(split(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}"#), None);
-        assert_eq!(split(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#), None);
-    }
-
-    #[test]
-    fn lists_keep_their_bytes() {
-        let raw = r#"{"tools":[{"unknown":{"b":1,"a":2.50},"name":"t\"1","description":"x"},{"name":"_p"}],"nextCursor":"c"}"#;
-        let result: &RawValue = serde_json::from_str(raw).unwrap();
-        let page = prefixed_page("s", result).unwrap();
-        let first = r#"{"unknown":{"b":1,"a":2.50},"name":"s__t\"1","description":"x"}"#;
-        assert_eq!(page.tools, [first, r#"{"name":"s___p"}"#]);
-        assert_eq!(page.next_cursor.as_deref(), Some("c"));
     }
 }

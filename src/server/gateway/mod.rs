@@ -3,15 +3,21 @@
 //! request with them, and streams the answer back.
 
 pub mod address_policy;
+mod addressing;
 mod aggregate;
 mod answer;
+mod capabilities;
 mod connection;
 mod inject;
+mod listing;
 mod message;
+mod naming;
 mod peekable_socket;
 mod post;
 mod problem;
+mod resource_index;
 mod sessions;
+mod side_by_side;
 mod single;
 mod sse;
 mod upstream;
@@ -35,7 +41,7 @@ use super::body::AnswerBody;
 use super::error::ApiError;
 use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
-use super::store::ServerRow;
+use super::store::{ServerRow, StoreError};
 use crate::api::routes;
 use crate::domain::ServerSlug;
 
@@ -128,7 +134,7 @@ impl Gateway {
         Ok(Caller { pool: Rc::clone(pool), request_id: request_id.to_owned(), member, route })
     }
 
-    async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, ApiError> {
+    async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, StoreError> {
         let Ok(slug) = ServerSlug::parse(slug) else { return Ok(None) };
         let server = self.project.store.server(&member.workspace_id, &slug).await?;
         Ok(server.filter(|server| server.enabled))

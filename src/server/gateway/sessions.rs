@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
+use super::capabilities::Capabilities;
+use super::resource_index::ResourceIndex;
 use crate::domain::Origin;
 use crate::server::auth::Member;
 use crate::server::clock::{self, Millis};
@@ -44,6 +46,8 @@ pub(super) struct UpstreamSession {
     pub(super) fingerprint: [u8; 32],
     /// The origin it was opened at.
     pub(super) origin: Origin,
+    /// What it offers.
+    pub(super) offers: Arc<Capabilities>,
     /// Whether the upstream has got `notifications/initialized`.
     pub(super) announced: bool,
 }
@@ -60,6 +64,8 @@ pub(super) struct Session {
     scope: Scope,
     /// The `initialize` message that upstream sessions are opened with.
     pub(super) initialize: Bytes,
+    /// Which server announced which resource.
+    pub(super) resources: ResourceIndex,
     slots: Mutex<HashMap<String, Slot>>,
     last_used: AtomicI64,
 }
@@ -127,6 +133,7 @@ impl Sessions {
             workspace_id: member.workspace_id.clone(),
             scope,
             initialize,
+            resources: ResourceIndex::default(),
             slots: Mutex::default(),
             last_used: AtomicI64::new(now),
         });

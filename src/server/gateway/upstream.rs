@@ -15,6 +15,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response};
 
 use super::answer::{self, Answer, SESSION_HEADER};
+use super::capabilities::Capabilities;
 use super::connection::{Connection, PoolKey, SendProblem};
 use super::inject::Injected;
 use super::problem::UpstreamProblem;
@@ -107,6 +108,7 @@ impl Upstream {
             protocol,
             fingerprint: self.injected.fingerprint,
             origin: self.server.origin().clone(),
+            offers: Arc::new(Capabilities::of_initialize(&whole.message)),
             announced: false,
         });
         Ok((whole, session))
@@ -127,7 +129,7 @@ impl Upstream {
     }
 
     /// The session with this upstream, opened with the secrets as they are now.
-    async fn session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
+    pub(super) async fn session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
         let slot = session.slot(&self.server.id);
         let mut kept = slot.lock().await;
         // The client may go away at any await: what is in the slot must be true at each.

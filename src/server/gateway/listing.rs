@@ -1,0 +1,273 @@
+//! The lists of a workspace: every page of every enabled server, asked side by side, in the
+//! order of the slugs and then of the server. A server that fails or is late does not hold up
+//! the others, and what it gave until then is kept. The entries are not rebuilt: the slug
+//! goes in before their name, and all else stays as it was written.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::header::HeaderMap;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::answer::{self, Answer, LIST_LIMIT};
+use super::capabilities::Capabilities;
+use super::message::Envelope;
+use super::naming::{NameInMessage, Naming, member};
+use super::problem::{METHOD_NOT_FOUND, UpstreamProblem};
+use super::sessions::Session;
+use super::side_by_side::join_all;
+use super::upstream::Upstream;
+use super::{Caller, Gateway};
+use crate::domain::ServerSlug;
+use crate::server::store::{ServerRow, StoreError};
+
+/// How long one server may take for its part of a list.
+const LIST_TIME: Duration = Duration::from_secs(5);
+/// Pages of one server's list.
+const MAX_PAGES: usize = 100;
+
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// `tools/list`.
+    Tools,
+    /// `prompts/list`.
+    Prompts,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
+}
+
+impl ListKind {
+    /// The kind that a method lists.
+    pub(super) fn of_method(method: &str) -> Option<Self> {
+        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates]
+            .into_iter()
+            .find(|kind| kind.method() == method)
+    }
+
+    /// Its method.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Resources => "resources/list",
+            Self::Templates => "resources/templates/list",
+        }
+    }
+
+    /// The member of the result that holds the entries.
+    pub(super) fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// The member of an entry by which it is called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::Templates => "uriTemplate",
+        }
+    }
+
+    /// How its entries are named.
+    pub(super) fn naming(self) -> Naming {
+        match self {
+            Self::Tools | Self::Prompts => Naming::Name,
+            Self::Resources | Self::Templates => Naming::Uri,
+        }
+    }
+
+    /// Whether a server is asked. Tools are asked for in any case: some have them and do not say so.
+    fn is_offered(self, offers: &Capabilities) -> bool {
+        match self {
+            Self::Tools => true,
+            Self::Prompts => offers.prompts,
+            Self::Resources | Self::Templates => offers.resources,
+        }
+    }
+}
+
+/// An entry of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Its own name or URI, without the slug.
+    pub(super) name: String,
+    /// The entry as JSON, with the slug.
+    pub(super) json: String,
+}
+
+/// The part of one server.
+#[derive(Debug)]
+pub(super) struct ServerList {
+    /// The server.
+    pub(super) slug: ServerSlug,
+    /// Its id.
+    pub(super) server_id: String,
+    /// Its entries.
+    pub(super) entries: Vec<Entry>,
+    /// Whether something is missing because the server failed or was late.
+    pub(super) problem: Option<UpstreamProblem>,
+}
+
+/// The result of a list method, all on one page.
+pub(super) fn one_page(kind: ListKind, lists: &[ServerList]) -> String {
+    let entries = lists.iter().flat_map(|list| &list.entries);
+    let entries: Vec<&str> = entries.map(|entry| entry.json.as_str()).collect();
+    format!(r#"{{"{}":[{}]}}"#, kind.member(), entries.join(","))
+}
+
+/// An id for a request of the gateway's own, not used before in this process. It is a string,
+/// so that it is none of the numbers that clients count with.
+pub(super) fn own_request_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("aerostack-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Gateway {
+    /// Lists one kind on all enabled servers of the caller's workspace, in the sessions that
+    /// `session` holds. `passing` are the client's headers that may go upstream.
+    pub(super) async fn list(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Session,
+        kind: ListKind,
+        passing: &HeaderMap,
+    ) -> Result<Vec<ServerList>, StoreError> {
+        let servers = self.project.store.servers(&caller.member.workspace_id).await?;
+        let lists = servers.into_iter().filter(|server| server.enabled).map(|server| async move {
+            let (slug, server_id) = (server.slug.clone(), server.id.clone());
+            // Kept outside of what a time-out throws away.
+            let entries = RefCell::new(Vec::new());
+            let listing = self.list_one(caller, session, kind, server, passing, &entries);
+            let listed = tokio::time::timeout(LIST_TIME, listing).await;
+            let problem = listed.unwrap_or(Err(UpstreamProblem::TimedOut)).err();
+            if let Some(problem) = problem {
+                let (request_id, method) = (&caller.request_id, kind.method());
+                tracing::warn!(request_id, server = %slug, %problem, method, "a server's part of a list is missing");
+            }
+            ServerList { slug, server_id, entries: entries.into_inner(), problem }
+        });
+        Ok(join_all(lists).await)
+    }
+
+    /// All pages of one server.
+    async fn list_one(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Session,
+        kind: ListKind,
+        server: ServerRow,
+        passing: &HeaderMap,
+        entries: &RefCell<Vec<Entry>>,
+    ) -> Result<(), UpstreamProblem> {
+        let slug = server.slug.clone();
+        let upstream = Upstream::open(self, caller, server, passing.clone())?;
+        if !kind.is_offered(&*upstream.offers(session).await?) {
+            return Ok(());
+        }
+        let mut cursors: Vec<String> = Vec::new();
+        let mut room = LIST_LIMIT;
+        for _ in 0..MAX_PAGES {
+            let Some(message) = page(&upstream, session, kind, cursors.last(), room).await? else {
+                return Ok(());
+            };
+            room = room.saturating_sub(message.len());
+            let result = Envelope::parse(&message).ok().and_then(|answer| answer.result());
+            let result = result.ok_or(UpstreamProblem::NotMcp)?;
+            let next = read_page(kind, slug.as_str(), result, &mut entries.borrow_mut())?;
+            match next {
+                Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
+                _ => return Ok(()),
+            }
+        }
+        tracing::warn!(server = %slug, "a list has more than {MAX_PAGES} pages; the rest is left out");
+        Ok(())
+    }
+}
+
+/// Asks for a page; `None` if the server has no such list.
+async fn page(
+    upstream: &Upstream,
+    session: &Session,
+    kind: ListKind,
+    cursor: Option<&String>,
+    room: usize,
+) -> Result<Option<hyper::body::Bytes>, UpstreamProblem> {
+    let params = cursor.map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+    let request =
+        json!({"jsonrpc": "2.0", "id": own_request_id(), "method": kind.method(), "params": params});
+    let message = match upstream.request(session, request.to_string().into()).await? {
+        Answer::Stream(response) => answer::read_answer(*response, room).await?.1,
+        Answer::Refusal(message) => message,
+    };
+    let is_missing = answer::error_code(&message) == Some(METHOD_NOT_FOUND);
+    Ok((!is_missing).then_some(message))
+}
+
+/// Adds the entries of a page; the answer is where the next one begins. Entries without a
+/// name are left out.
+fn read_page(
+    kind: ListKind,
+    slug: &str,
+    result: &RawValue,
+    entries: &mut Vec<Entry>,
+) -> Result<Option<String>, UpstreamProblem> {
+    let list = member(result, kind.member()).ok_or(UpstreamProblem::NotMcp)?;
+    let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_| UpstreamProblem::NotMcp)?;
+    entries.extend(list.into_iter().filter_map(|entry| prefixed_entry(kind, slug, entry)));
+    let cursor = member(result, "nextCursor").and_then(|cursor| serde_json::from_str(cursor.get()).ok());
+    // An empty cursor is what some servers write for none.
+    Ok(cursor.filter(|cursor: &String| !cursor.is_empty()))
+}
+
+fn prefixed_entry(kind: ListKind, slug: &str, entry: &RawValue) -> Option<Entry> {
+    let name = NameInMessage::find(entry, &[kind.name()])?;
+    let json = name.prefixed(entry.get().as_bytes(), kind.naming(), slug)?;
+    Some(Entry { json: String::from_utf8(json).ok()?, name: name.text.into_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: ListKind, raw: &str) -> (Vec<Entry>, Option<String>) {
+        let mut entries = Vec::new();
+        let cursor = read_page(kind, "s", serde_json::from_str(raw).unwrap(), &mut entries).unwrap();
+        (entries, cursor)
+    }
+
+    #[test]
+    fn entries_keep_their_bytes() {
+        let raw = r#"{"tools":[{"unknown":{"b":1,"a":2.50},"name":"t\"1","description":"x"},{"name":"_p"},{"name":7},8],"nextCursor":"c"}"#;
+        let (tools, cursor) = read(ListKind::Tools, raw);
+        let first = r#"{"unknown":{"b":1,"a":2.50},"name":"s__t\"1","description":"x"}"#;
+        let entry = |name: &str, json: &str| Entry { name: name.to_owned(), json: json.to_owned() };
+        assert_eq!(tools, [entry("t\"1", first), entry("_p", r#"{"name":"s___p"}"#)]);
+        assert_eq!(cursor.as_deref(), Some("c"));
+
+        let raw = r#"{"resourceTemplates":[{"name":"n","uriTemplate":"x:\/\/{a}"}],"nextCursor":""}"#;
+        let (templates, cursor) = read(ListKind::Templates, raw);
+        assert_eq!(templates, [entry("x://{a}", r#"{"name":"n","uriTemplate":"s+x:\/\/{a}"}"#)]);
+        assert_eq!(cursor, None);
+    }
+
+    #[test]
+    fn what_is_no_list() {
+        for raw in ["{}", "[]", r#"{"tools":{}}"#, r#"{"tools":null}"#, r#"{"tools":[],"tools":[]}"#] {
+            let result = serde_json::from_str(raw).unwrap();
+            let read = read_page(ListKind::Tools, "s", result, &mut Vec::new());
+            assert_eq!(read, Err(UpstreamProblem::NotMcp), "{raw}");
+        }
+    }
+}
