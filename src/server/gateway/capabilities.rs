@@ -73,6 +73,12 @@ impl Capabilities {
         }
     }
 
+    /// Every one of them, of a server that could not be asked.
+    pub(super) fn everything() -> Self {
+        let (tools, prompts, resources, subscribe) = (true, true, true, true);
+        Self { tools, prompts, resources, subscribe, completions: true, logging: true, instructions: None }
+    }
+
     /// Adds what another server offers, without its instructions.
     pub(super) fn add(&mut self, other: &Self) {
         self.tools |= other.tools;

@@ -5,26 +5,38 @@
 pub mod address_policy;
 mod addressing;
 mod aggregate;
+mod aggregate_initialize;
 mod answer;
 mod capabilities;
 mod connection;
+mod event_relay;
+mod event_splitter;
 mod inject;
+mod inward;
 mod listing;
 mod message;
 mod naming;
+mod outward;
 mod peekable_socket;
 mod post;
 mod problem;
+mod relay;
+mod relay_body;
 mod resource_index;
+mod server_requests;
+mod session_end;
+mod session_start;
 mod sessions;
 mod side_by_side;
 mod single;
 mod sse;
 mod upstream;
 mod upstream_body;
+mod workspace_session;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -56,6 +68,8 @@ pub struct Gateway {
     project: Arc<Project>,
     sessions: Sessions,
     policy: AddressPolicy,
+    /// When idle sessions are looked for again.
+    next_sweep: AtomicI64,
 }
 
 /// A request whose sender is known and whose route exists.
@@ -84,7 +98,7 @@ impl Caller {
 impl Gateway {
     /// A gateway on an open project.
     pub fn new(project: Arc<Project>, policy: AddressPolicy) -> Self {
-        Self { project, sessions: Sessions::new(), policy }
+        Self { project, sessions: Sessions::new(), policy, next_sweep: AtomicI64::new(0) }
     }
 
     /// Answers one request under `/ws/`.
@@ -98,6 +112,7 @@ impl Gateway {
             Ok(caller) => Rc::new(caller),
             Err(error) => return error_answer(&error, request_id),
         };
+        self.sweep_sessions(pool);
         match *request.method() {
             Method::POST => self.post(&caller, request).await,
             Method::GET => self.listen(&caller, request.headers()).await,

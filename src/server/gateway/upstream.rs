@@ -31,7 +31,7 @@ const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
 /// How long an upstream may take to open a session.
 const INITIALIZE_TIME: Duration = Duration::from_secs(10);
 /// How long it may take to take a notification, or to begin a stream.
-const SHORT_TIME: Duration = Duration::from_secs(5);
+pub(super) const SHORT_TIME: Duration = Duration::from_secs(5);
 /// How long it may take to end a session; a call may be waiting behind it.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 const BOTH_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -87,9 +87,38 @@ impl Upstream {
     /// Opens the stream of messages that belong to no request.
     pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
         let opened = self.session(session).await?;
-        let mut request = self.build(Method::GET, Some(&opened), Bytes::new());
+        self.get(&opened, None).await
+    }
+
+    /// Asks for the rest of a stream, after the event with this id; without an event, for the
+    /// stream of messages that belong to no request.
+    pub(super) async fn get(
+        &self,
+        opened: &UpstreamSession,
+        last_event_id: Option<&HeaderValue>,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let mut request = self.build(Method::GET, Some(opened), Bytes::new());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(id) = last_event_id {
+            request.headers_mut().insert("last-event-id", id.clone());
+        }
         self.send(request, SHORT_TIME).await
+    }
+
+    /// Asks for the rest of a request's stream, if the session it was made in is still the one.
+    pub(super) async fn resume(
+        &self,
+        session: &Session,
+        made_in: Option<&UpstreamSession>,
+        last_event_id: &HeaderValue,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let kept = session.slot(&self.server.id).lock().await.clone();
+        let is_same = |kept: &UpstreamSession| {
+            kept.fingerprint == self.injected.fingerprint
+                && made_in.is_some_and(|opened| opened.id == kept.id)
+        };
+        let opened = kept.filter(is_same).ok_or(UpstreamProblem::NotInitialized)?;
+        self.get(&opened, Some(last_event_id)).await
     }
 
     /// Sends a client's `initialize` as it is, before there is a session.
@@ -151,6 +180,7 @@ impl Upstream {
         opened.announced = true;
         *kept = Some(opened.clone());
         answer::drain(response).await;
+        self.tell_wishes(session, &opened).await;
         Ok(opened)
     }
 
@@ -159,7 +189,7 @@ impl Upstream {
         opened.ok_or(UpstreamProblem::NotInitialized)
     }
 
-    async fn forget(&self, session: &Session, lost: &UpstreamSession) {
+    pub(super) async fn forget(&self, session: &Session, lost: &UpstreamSession) {
         let slot = session.slot(&self.server.id);
         let mut kept = slot.lock().await;
         if kept.as_ref().is_some_and(|opened| opened.id == lost.id) {
@@ -167,7 +197,7 @@ impl Upstream {
         }
     }
 
-    async fn post(
+    pub(super) async fn post(
         &self,
         opened: Option<&UpstreamSession>,
         message: Bytes,
