@@ -24,6 +24,7 @@ mod relay;
 mod relay_body;
 mod resource_index;
 mod server_requests;
+mod server_stream;
 mod session_end;
 mod session_start;
 mod sessions;
@@ -33,6 +34,7 @@ mod sse;
 mod upstream;
 mod upstream_body;
 mod workspace_session;
+mod workspace_stream;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 pub use connection::UpstreamPool;
@@ -162,12 +164,20 @@ impl Gateway {
         self.sessions.find(id, &caller.member, &caller.scope()).ok_or(StatusCode::NOT_FOUND)
     }
 
-    /// GET: the stream of messages that belong to no request. The aggregated route has none yet.
+    /// GET: the stream of messages that belong to no request.
     async fn listen(self: &Arc<Self>, caller: &Rc<Caller>, headers: &HeaderMap) -> Response<AnswerBody> {
-        let Route::Server(server) = &caller.route else { return method_not_allowed() };
-        match self.session(caller, headers) {
-            Ok(session) => self.single_listen(caller, server, &session, headers).await,
-            Err(status) => session_error(status, "null"),
+        if !accepts_events(headers) {
+            let message = "send Accept: text/event-stream";
+            let body = problem::rpc_error("null", problem::INVALID_REQUEST, message);
+            return json_answer(StatusCode::NOT_ACCEPTABLE, body);
+        }
+        let session = match self.session(caller, headers) {
+            Ok(session) => session,
+            Err(status) => return session_error(status, "null"),
+        };
+        match &caller.route {
+            Route::Workspace => self.aggregate_listen(caller, &session, headers).await,
+            Route::Server(server) => self.single_listen(caller, server, &session, headers).await,
         }
     }
 
@@ -185,11 +195,20 @@ impl Gateway {
     }
 }
 
+/// Whether a client takes an event stream.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accept.any(|value| {
+        let mut types = value.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+        types.any(|one| ["text/event-stream", "text/*", "*/*"].iter().any(|it| one.eq_ignore_ascii_case(it)))
+    })
+}
+
 fn method_not_allowed() -> Response<AnswerBody> {
     let message = "this endpoint has no such stream or method";
     let body = problem::rpc_error("null", problem::INVALID_REQUEST, message);
     let mut response = json_answer(StatusCode::METHOD_NOT_ALLOWED, body);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
     response
 }
 

@@ -15,6 +15,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, T
 
 use super::answer::{self, Answer};
 use super::event_relay::EventRelay;
+use super::event_splitter::{EventSplitter, Fields, Part};
 use super::message::Envelope;
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
@@ -153,6 +154,37 @@ pub(super) async fn pass_stream(
                     between_events =
                         [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
                     outlet.send(piece).await;
+                }
+                Ok(Err(_)) => {}
+                Err(_) => return Err(BrokenOff),
+            },
+        }
+    }
+}
+
+/// The rest of a stream of one server of a workspace.
+pub(super) async fn pass_translated(
+    outward: Outward,
+    mut body: UpstreamBody,
+    outlet: Outlet,
+) -> Result<(), BrokenOff> {
+    let mut splitter = EventSplitter::default();
+    loop {
+        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
+            Err(_) if splitter.is_passing() => {}
+            Err(_) => outlet.send(KEEP_ALIVE).await,
+            Ok(None) => return Ok(()),
+            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(piece)) => {
+                    for part in splitter.push(&piece) {
+                        match part {
+                            Part::Event(held) => {
+                                let fields = Fields::of(&held);
+                                outlet.send(outward.event(held, &fields)).await;
+                            }
+                            Part::Piece(piece) => outlet.send(piece).await,
+                        }
+                    }
                 }
                 Ok(Err(_)) => {}
                 Err(_) => return Err(BrokenOff),
