@@ -22,7 +22,6 @@ use super::sessions::Session;
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
 use super::{Caller, Gateway};
-use crate::domain::ServerSlug;
 use crate::server::store::{ServerRow, StoreError};
 
 /// How long one server may take for its part of a list.
@@ -110,9 +109,7 @@ pub(super) struct Entry {
 /// The part of one server.
 #[derive(Debug)]
 pub(super) struct ServerList {
-    /// The server.
-    pub(super) slug: ServerSlug,
-    /// Its id.
+    /// The server's id.
     pub(super) server_id: String,
     /// Its entries.
     pub(super) entries: Vec<Entry>,
@@ -156,7 +153,7 @@ impl Gateway {
                 let (request_id, method) = (&caller.request_id, kind.method());
                 tracing::warn!(request_id, server = %slug, %problem, method, "a server's part of a list is missing");
             }
-            ServerList { slug, server_id, entries: entries.into_inner(), problem }
+            ServerList { server_id, entries: entries.into_inner(), problem }
         });
         Ok(join_all(lists).await)
     }

@@ -7,6 +7,8 @@ mod addressing;
 mod aggregate;
 mod aggregate_initialize;
 mod answer;
+mod batch;
+mod calling;
 mod capabilities;
 mod connection;
 mod event_relay;
