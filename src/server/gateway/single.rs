@@ -81,7 +81,7 @@ impl Gateway {
             session.workspace.note_wish(&server.id, envelope);
             let (upstream, answered) = match self.call(caller, session, server.clone(), &passing, body).await
             {
-                Ok(called) => called,
+                Ok(made) => made,
                 Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
             };
             let id = envelope.id().to_owned();
