@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -172,8 +172,11 @@ impl Listening {
 
     /// The next message; `None` at the end of the stream.
     pub fn next(&mut self) -> Option<Value> {
+        // Signs of life must not keep a test waiting for ever.
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let line = self.line()?;
+            assert!(Instant::now() < deadline, "no message came");
             if let Some(data) = line.strip_prefix("data: ").filter(|data| !data.is_empty()) {
                 return Some(serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}")));
             }
