@@ -1,10 +1,11 @@
-//! Batches: version 2025-03-26 of the protocol has them, and no other.
+//! Versions of the protocol on both routes: batches, which 2025-03-26 has and no other, and
+//! versions that nobody could carry.
 
 use serde_json::{Value, json};
 
 use crate::harness::companion::gateway_path;
 use crate::harness::mcp::message;
-use crate::harness::{Companion, McpSession, Upstream};
+use crate::harness::{Companion, McpSession, Upstream, mcp_answer};
 
 #[test]
 fn batches_are_taken_in_the_one_version_that_has_them() {
@@ -35,4 +36,31 @@ fn batches_are_taken_in_the_one_version_that_has_them() {
             assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!(-32600)));
         }
     }
+}
+
+#[test]
+fn a_version_that_is_not_known_goes_no_further() {
+    let (companion, echoing) = (Companion::start(), Upstream::mcp());
+    companion.add_server("echoing", &echoing.url());
+    let newer = Upstream::start(|request| {
+        let mut answer = mcp_answer(request);
+        if request.method() == "initialize" {
+            let text = String::from_utf8(answer).unwrap();
+            answer = text.replace("2025-11-25", "2099-01-01").into_bytes();
+        }
+        answer
+    });
+    companion.add_server("newer", &newer.url());
+    let token = companion.token("default");
+    let initialize = |slug: &str, version: &str| {
+        let (address, path, token) = (companion.address, gateway_path(Some(slug)), token.clone());
+        let session = McpSession { address, path, token, id: String::new() };
+        session.send(&message("initialize", &json!({"protocolVersion": version})), &[])
+    };
+    assert_eq!(initialize("echoing", "2099-01-01").json()["result"]["protocolVersion"], "2025-11-25");
+    let sent = echoing.received_of("initialize")[0].json();
+    assert_eq!(sent["params"]["protocolVersion"], "2025-11-25");
+    let answer = initialize("newer", "2025-11-25");
+    assert_eq!(answer.json()["error"]["data"]["reason"], "unknown_version", "{}", answer.text());
+    assert_eq!(answer.header("Mcp-Session-Id"), None);
 }
