@@ -73,6 +73,20 @@ impl Capabilities {
         }
     }
 
+    /// All there is, but instructions.
+    pub(super) fn everything() -> Self {
+        let instructions = None;
+        Self {
+            tools: true,
+            prompts: true,
+            resources: true,
+            subscribe: true,
+            completions: true,
+            logging: true,
+            instructions,
+        }
+    }
+
     /// Adds what another server offers, without its instructions.
     pub(super) fn add(&mut self, other: &Self) {
         self.tools |= other.tools;

@@ -209,7 +209,7 @@ async fn page(
         json!({"jsonrpc": "2.0", "id": own_request_id(), "method": kind.method(), "params": params});
     let message = match upstream.request(session, request.to_string().into()).await? {
         Answer::Stream(response) => answer::read_answer(*response, room).await?.1,
-        Answer::Refusal(message) => message,
+        Answer::Whole(_, message) => message,
     };
     let is_missing = answer::error_code(&message) == Some(METHOD_NOT_FOUND);
     Ok((!is_missing).then_some(message))

@@ -11,6 +11,7 @@ mod connection;
 mod inject;
 mod listing;
 mod message;
+mod modern;
 mod naming;
 mod peekable_socket;
 mod post;
@@ -35,6 +36,7 @@ pub use connection::UpstreamPool;
 
 use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
+use self::modern::{BridgeSessions, Eras, KnownSchemas};
 use self::sessions::{Scope, Session, Sessions};
 use super::auth::Member;
 use super::body::AnswerBody;
@@ -56,6 +58,9 @@ pub struct Gateway {
     project: Arc<Project>,
     sessions: Sessions,
     policy: AddressPolicy,
+    eras: Eras,
+    schemas: KnownSchemas,
+    bridges: BridgeSessions,
 }
 
 /// A request whose sender is known and whose route exists.
@@ -84,7 +89,14 @@ impl Caller {
 impl Gateway {
     /// A gateway on an open project.
     pub fn new(project: Arc<Project>, policy: AddressPolicy) -> Self {
-        Self { project, sessions: Sessions::new(), policy }
+        Self {
+            project,
+            sessions: Sessions::new(),
+            policy,
+            eras: Eras::default(),
+            schemas: KnownSchemas::default(),
+            bridges: BridgeSessions::default(),
+        }
     }
 
     /// Answers one request under `/ws/`.

@@ -33,6 +33,8 @@ pub(super) enum Scope {
     Workspace,
     /// `/ws/{workspace}/{slug}`: the server's id.
     Server(String),
+    /// No route: held for a client of the modern era, which has no session itself.
+    Bridge,
 }
 
 /// A session with one upstream.
@@ -50,6 +52,9 @@ pub(super) struct UpstreamSession {
     pub(super) offers: Arc<Capabilities>,
     /// Whether the upstream has got `notifications/initialized`.
     pub(super) announced: bool,
+    /// Whether it is spoken to in the modern era: then there is no session there, and this is
+    /// what is known instead.
+    pub(super) modern: bool,
 }
 
 /// Where the session with one upstream is kept; locked while it is being opened.
@@ -83,6 +88,12 @@ impl Session {
     /// All slots, by server id.
     pub(super) fn slots(&self) -> Vec<(String, Slot)> {
         unpoisoned(&self.slots).iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect()
+    }
+
+    /// Whether it is held for a client of the modern era, so that upstreams are asked for that
+    /// era first.
+    pub(super) fn is_bridge(&self) -> bool {
+        self.scope == Scope::Bridge
     }
 
     fn belongs_to(&self, member: &Member, scope: &Scope) -> bool {
@@ -165,6 +176,11 @@ impl Sessions {
         }
         session.last_used.store(now, Ordering::Relaxed);
         Some(Arc::clone(session))
+    }
+
+    /// Whether there is a session with this id.
+    pub(super) fn exists(&self, id: &str) -> bool {
+        self.shard(id).contains_key(id)
     }
 
     /// Ends a session.

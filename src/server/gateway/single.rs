@@ -135,7 +135,7 @@ pub(super) fn accepted() -> Response<AnswerBody> {
 pub(super) fn pass_on(answer: Answer) -> Response<AnswerBody> {
     match answer {
         Answer::Stream(response) => stream(*response),
-        Answer::Refusal(body) => json_answer(StatusCode::BAD_REQUEST, body),
+        Answer::Whole(status, body) => json_answer(status, body),
     }
 }
 
