@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::answer::{self, Answer, LIST_LIMIT};
 use super::capabilities::Capabilities;
 use super::message::Envelope;
+use super::modern::ParamHeaders;
 use super::naming::{NameInMessage, Naming, member};
 use super::problem::{METHOD_NOT_FOUND, UpstreamProblem};
 use super::sessions::Session;
@@ -173,7 +174,8 @@ impl Gateway {
     ) -> Result<(), UpstreamProblem> {
         let slug = server.slug.clone();
         let upstream = Upstream::open(self, caller, server, passing.clone())?;
-        if !kind.is_offered(&*upstream.offers(session).await?) {
+        let opened = upstream.session(session).await?;
+        if !kind.is_offered(&opened.offers) {
             return Ok(());
         }
         let mut cursors: Vec<String> = Vec::new();
@@ -186,6 +188,10 @@ impl Gateway {
             let result = Envelope::parse(&message).ok().and_then(|answer| answer.result());
             let result = result.ok_or(UpstreamProblem::NotMcp)?;
             let next = read_page(kind, slug.as_str(), result, &mut entries.borrow_mut())?;
+            if opened.modern {
+                // Clients of the modern era must leave out tools with marks against the rules.
+                entries.borrow_mut().retain(|entry| ParamHeaders::allow(slug.as_str(), &entry.json));
+            }
             match next {
                 Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
                 _ => return Ok(()),

@@ -14,7 +14,7 @@ mod speak;
 
 pub(super) use bridge_sessions::BridgeSessions;
 pub(super) use discover::Eras;
-pub(super) use param_headers::KnownSchemas;
+pub(super) use param_headers::{KnownSchemas, ParamHeaders};
 
 /// The version of this era.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";

@@ -49,6 +49,20 @@ impl ParamHeaders {
         Ok(found)
     }
 
+    /// Whether a tool as it is listed may be offered; if not, the log says why.
+    pub(in crate::server::gateway) fn allow(slug: &str, tool: &str) -> bool {
+        if !tool.contains("x-mcp-header") {
+            return true;
+        }
+        let schema = serde_json::from_str::<Value>(tool).unwrap_or_default();
+        let reason = Self::of_schema(schema.get("inputSchema").unwrap_or(&Value::Null)).err();
+        if let Some(reason) = reason {
+            let tool = schema.get("name").and_then(Value::as_str).unwrap_or_default();
+            tracing::warn!(server = %slug, ?tool, reason, "a tool is left out of the list");
+        }
+        reason.is_none()
+    }
+
     fn collect(
         &mut self,
         schema: &Value,

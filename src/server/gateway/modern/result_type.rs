@@ -104,13 +104,19 @@ pub(super) struct Marker {
     form: Form,
     finder: ResultFinder,
     members: Vec<u8>,
+    after_return: bool,
 }
 
 impl Marker {
     /// `members` are JSON members without braces.
     pub(super) fn new(events: bool, members: &str) -> Self {
         let form = if events { Form::Events(Line::Start(0)) } else { Form::Json };
-        Self { form, finder: ResultFinder::default(), members: members.as_bytes().to_vec() }
+        Self {
+            form,
+            finder: ResultFinder::default(),
+            members: members.as_bytes().to_vec(),
+            after_return: false,
+        }
     }
 
     /// A piece, with what is to be put in.
@@ -134,6 +140,10 @@ impl Marker {
     fn is_data(&mut self, byte: u8) -> bool {
         const FIELD: &[u8] = b"data:";
         let Form::Events(line) = &mut self.form else { return true };
+        let after_return = std::mem::replace(&mut self.after_return, byte == b'\r');
+        if byte == b'\n' && after_return {
+            return false;
+        }
         if matches!(byte, b'\n' | b'\r') {
             // An empty line ends the event.
             if *line == Line::Start(0) {

@@ -20,7 +20,7 @@ use crate::server::gateway::capabilities::Capabilities;
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::member;
-use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem, rpc_error};
 use crate::server::gateway::sessions::{Session, UpstreamSession};
 use crate::server::gateway::upstream::{FIRST_BYTE_TIME, Upstream};
 
@@ -105,10 +105,14 @@ impl Upstream {
         let mut headers = HeaderMap::new();
         if let Some(call) = call {
             let schemas = self.tool_schemas().await?;
-            if let Some(marks) =
-                schemas.get(&call.name).and_then(|schema| ParamHeaders::of_schema(schema).ok())
-            {
-                headers = marks.headers(call.arguments.as_ref());
+            match schemas.get(&call.name).map(ParamHeaders::of_schema) {
+                Some(Ok(marks)) => headers = marks.headers(call.arguments.as_ref()),
+                Some(Err(_)) => {
+                    let message = "unknown tool; see tools/list";
+                    let body = rpc_error(envelope.id(), INVALID_PARAMS, message);
+                    return Ok(Answer::Whole(StatusCode::OK, body.into()));
+                }
+                None => {}
             }
         }
         let response = self.post_modern(message, headers, FIRST_BYTE_TIME).await?;
