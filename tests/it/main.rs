@@ -35,6 +35,7 @@ mod layers;
 mod legacy_transport;
 mod lookalike_headers;
 mod mcp_servers;
+mod modern_era;
 mod network_manners;
 mod output;
 mod peer_defects;

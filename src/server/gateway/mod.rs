@@ -6,6 +6,7 @@ pub mod address_policy;
 mod addressing;
 mod aggregate;
 mod answer;
+mod backoff;
 mod capabilities;
 mod connection;
 mod inject;
