@@ -68,8 +68,11 @@ pub(super) enum AnswerBody {
     /// Made here, whole.
     Whole(Full<Bytes>),
     /// Comes from elsewhere, piece by piece.
-    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = hyper::Error>>>),
+    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError>>>),
 }
+
+/// Why a body that comes from elsewhere broke off. The client's connection is closed for it.
+pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 impl AnswerBody {
     /// A body of these bytes.
@@ -85,12 +88,12 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Streamed(body) => body.as_mut().poll_frame(context),

@@ -1,71 +1,47 @@
-//! The route of a workspace: one endpoint for all its enabled servers. `initialize` and
-//! `ping` are answered here, lists are merged, calls go to the server that the name begins
-//! with.
+//! The route of a workspace: one endpoint for all its enabled servers. `ping` is answered
+//! here, lists are merged, and what is about one tool, prompt or resource goes to the server
+//! that its name says.
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hyper::body::Bytes;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::addressing::has_cursor;
-use super::answer::SESSION_HEADER;
+use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
+use super::answer::{self, Answer, LIST_LIMIT};
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
-use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, rpc_error};
-use super::sessions::{Scope, Session};
-use super::single::{accepted, pass_on};
+use super::naming::NameInMessage;
+use super::outward::Outward;
+use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, rpc_error};
+use super::relay::{OnWorkspace, Passage};
+use super::sessions::Session;
+use super::single::accepted;
 use super::upstream::{Upstream, passing_headers};
-use super::{Caller, Gateway, LEGACY_VERSIONS};
+use super::workspace_session::{Subscription, running};
+use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
 use crate::server::response::{RequestId, error_answer, json_answer};
 use crate::server::store::StoreError;
 
-impl Gateway {
-    /// Answers `initialize` and opens a session. No upstream is contacted.
-    pub(super) fn aggregate_initialize(
-        self: &Arc<Self>,
-        caller: &Rc<Caller>,
-        envelope: &Envelope<'_>,
-    ) -> Response<AnswerBody> {
-        let params: Option<Value> =
-            envelope.params().and_then(|params| serde_json::from_str(params.get()).ok());
-        let wanted = params.as_ref().and_then(|params| params.get("protocolVersion")?.as_str());
-        let known = LEGACY_VERSIONS.into_iter().find(|version| Some(*version) == wanted);
-        let version = known.unwrap_or(LEGACY_VERSIONS[0]);
-        let own = json!({"name": "aerostack-gateway", "version": env!("CARGO_PKG_VERSION")});
-        let upstream = json!({
-            "jsonrpc": "2.0", "id": 0, "method": "initialize",
-            "params": {"protocolVersion": version, "capabilities": {}, "clientInfo": own},
-        });
-        let initialize = Bytes::from(upstream.to_string());
-        let Ok(session) = self.sessions.open(&caller.member, Scope::Workspace, initialize) else {
-            return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
-        };
-        let result = json!({
-            "protocolVersion": version,
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "aerostack", "version": env!("CARGO_PKG_VERSION")},
-        });
-        let mut response = rpc_result(envelope.id(), &result.to_string());
-        if let Ok(id) = HeaderValue::from_str(&session.id) {
-            response.headers_mut().insert(SESSION_HEADER, id);
-        }
-        response
-    }
+/// How long one of several servers may take to say whether a resource is its own.
+const TRY_TIME: Duration = Duration::from_secs(10);
 
-    /// Answers any other message.
+impl Gateway {
+    /// Answers any message but `initialize`.
     pub(super) async fn aggregate(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
-        session: &Session,
+        session: &Arc<Session>,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<AnswerBody> {
         if envelope.kind() != Kind::Request {
+            self.pass_to_servers(caller, session, envelope, body).await;
             return accepted();
         }
         if let Some(kind) = ListKind::of_method(envelope.method()) {
@@ -73,34 +49,79 @@ impl Gateway {
         }
         match envelope.method() {
             "ping" => rpc_result(envelope.id(), "{}"),
-            "tools/call" => self.aggregate_addressed(caller, session, envelope, headers, body).await,
-            _ => rpc_failure(envelope.id(), METHOD_NOT_FOUND, "this endpoint serves tools only"),
+            "logging/setLevel" => self.set_log_level(caller, session, envelope, body).await,
+            method if is_addressed(method) => {
+                self.aggregate_addressed(caller, session, envelope, headers, body).await
+            }
+            _ => rpc_failure(envelope.id(), METHOD_NOT_FOUND, "there is no such method at this endpoint"),
         }
     }
 
     async fn aggregate_addressed(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
-        session: &Session,
+        session: &Arc<Session>,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<AnswerBody> {
-        let addressed = match self.address(caller, envelope, body, &session.resources).await {
+        let addressed = self.address(caller, envelope, body, &session.workspace.resources).await;
+        let mut addressed = match addressed {
             Ok(addressed) => addressed,
             Err(error) => return store_failed(caller, error),
         };
-        let Some(to) = addressed.into_iter().next() else {
-            return rpc_failure(envelope.id(), INVALID_PARAMS, "unknown tool; see tools/list");
-        };
-        let calling = async {
-            let upstream = Upstream::open(self, caller, to.server.clone(), passing_headers(headers))?;
-            upstream.request(session, to.message).await
-        };
-        match calling.await {
-            Ok(answer) => pass_on(answer),
-            Err(problem) => Self::failed(caller, &to.server, envelope.id(), problem),
+        if addressed.len() > 1 {
+            return self.try_each(caller, session, envelope, headers, addressed).await;
         }
+        let Some(to) = addressed.pop() else { return unknown(envelope) };
+        note_subscription(session, envelope, &to);
+        let upstream = match Upstream::open(self, caller, to.server.clone(), passing_headers(headers)) {
+            Ok(upstream) => upstream,
+            Err(problem) => return Self::failed(caller, &to.server, envelope.id(), problem),
+        };
+        let running = running(session, envelope.id(), &to.server.id);
+        let answered = upstream.request(session, to.message).await;
+        let opened = session.slot(&to.server.id).lock().await.clone();
+        let outward = Outward::new(session, &to.server);
+        let passage = Passage {
+            gateway: Arc::clone(self),
+            caller: Rc::clone(caller),
+            upstream,
+            id: envelope.id().to_owned(),
+            workspace: Some(OnWorkspace { session: Arc::clone(session), outward, opened, _running: running }),
+        };
+        passage.answer(answered).await
+    }
+
+    /// Asks several servers for a resource that carries no slug, one after the other, until
+    /// one has it.
+    async fn try_each(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        envelope: &Envelope<'_>,
+        headers: &HeaderMap,
+        addressed: Vec<Addressed>,
+    ) -> Response<AnswerBody> {
+        for to in addressed {
+            let asking = async {
+                let upstream = Upstream::open(self, caller, to.server.clone(), passing_headers(headers))?;
+                if !upstream.offers(session).await?.resources {
+                    return Ok(None);
+                }
+                match upstream.request(session, to.message.clone()).await? {
+                    Answer::Stream(response) => answer::read_answer(*response, LIST_LIMIT).await.map(Some),
+                    Answer::Whole(..) => Ok(None),
+                }
+            };
+            let asked = tokio::time::timeout(TRY_TIME, asking).await;
+            let Ok(Ok(Some((_, message)))) = asked else { continue };
+            if Envelope::parse(&message).is_ok_and(|answer| answer.result().is_some()) {
+                note_subscription(session, envelope, &to);
+                return json_answer(StatusCode::OK, message);
+            }
+        }
+        unknown(envelope)
     }
 
     async fn aggregate_list(
@@ -116,7 +137,7 @@ impl Gateway {
         }
         match self.list(caller, session, kind, &passing_headers(headers)).await {
             Ok(lists) => {
-                session.resources.remember(kind, &lists);
+                session.workspace.resources.remember(kind, &lists);
                 rpc_result(envelope.id(), &one_page(kind, &lists))
             }
             Err(error) => store_failed(caller, error),
@@ -124,14 +145,46 @@ impl Gateway {
     }
 }
 
-fn store_failed(caller: &Caller, error: StoreError) -> Response<AnswerBody> {
+/// Remembers a subscription, so that its notifications get the right name and it is made
+/// again when the upstream session is.
+fn note_subscription(session: &Session, envelope: &Envelope<'_>, to: &Addressed) {
+    let named = envelope.params().and_then(|params| NameInMessage::find(params, &["uri"]));
+    let bare = named.is_some_and(|named| named.text == to.name);
+    let subscription = Subscription { server_id: to.server.id.clone(), uri: to.name.clone(), bare };
+    match envelope.method() {
+        "resources/subscribe" => session.workspace.subscribe(subscription),
+        "resources/unsubscribe" => session.workspace.unsubscribe(&to.server.id, &to.name),
+        _ => {}
+    }
+}
+
+/// The answer for what no server of the workspace has.
+fn unknown(envelope: &Envelope<'_>) -> Response<AnswerBody> {
+    let method = envelope.method();
+    if !is_about_a_resource(method) {
+        let what = match method {
+            "tools/call" => "unknown tool; see tools/list",
+            "prompts/get" => "unknown prompt; see prompts/list",
+            _ => "unknown prompt or resource template",
+        };
+        return rpc_failure(envelope.id(), INVALID_PARAMS, what);
+    }
+    let uri = envelope.params().and_then(|params| NameInMessage::find(params, &["uri"]));
+    let Some(uri) = uri else { return rpc_failure(envelope.id(), INVALID_PARAMS, "params.uri is missing") };
+    let message = "unknown resource; see resources/list";
+    let error = json!({"code": RESOURCE_NOT_FOUND, "message": message, "data": {"uri": uri.text}});
+    let id = envelope.id();
+    json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#))
+}
+
+pub(super) fn store_failed(caller: &Caller, error: StoreError) -> Response<AnswerBody> {
     error_answer(&error.into(), &RequestId(caller.request_id.clone()))
 }
 
-fn rpc_result(id: &str, result: &str) -> Response<AnswerBody> {
+pub(super) fn rpc_result(id: &str, result: &str) -> Response<AnswerBody> {
     json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
 }
 
-fn rpc_failure(id: &str, code: i32, message: &str) -> Response<AnswerBody> {
+pub(super) fn rpc_failure(id: &str, code: i32, message: &str) -> Response<AnswerBody> {
     json_answer(StatusCode::OK, rpc_error(id, code, message))
 }

@@ -73,18 +73,10 @@ impl Capabilities {
         }
     }
 
-    /// All there is, but instructions.
+    /// Every one of them, of a server that could not be asked.
     pub(super) fn everything() -> Self {
-        let instructions = None;
-        Self {
-            tools: true,
-            prompts: true,
-            resources: true,
-            subscribe: true,
-            completions: true,
-            logging: true,
-            instructions,
-        }
+        let (tools, prompts, resources, subscribe) = (true, true, true, true);
+        Self { tools, prompts, resources, subscribe, completions: true, logging: true, instructions: None }
     }
 
     /// Adds what another server offers, without its instructions.

@@ -5,32 +5,46 @@
 pub mod address_policy;
 mod addressing;
 mod aggregate;
+mod aggregate_initialize;
 mod answer;
 mod backoff;
 mod capabilities;
 mod connection;
+mod event_relay;
+mod event_splitter;
 mod inject;
+mod inward;
 mod listing;
 mod message;
 mod modern;
 mod naming;
+mod outward;
 mod peekable_socket;
 mod post;
 mod problem;
+mod relay;
+mod relay_body;
 mod resource_index;
+mod server_requests;
+mod server_stream;
+mod session_end;
+mod session_start;
 mod sessions;
 mod side_by_side;
 mod single;
 mod sse;
 mod upstream;
 mod upstream_body;
+mod workspace_session;
+mod workspace_stream;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 pub use connection::UpstreamPool;
@@ -62,6 +76,8 @@ pub struct Gateway {
     eras: Eras,
     schemas: KnownSchemas,
     bridges: BridgeSessions,
+    /// When idle sessions are looked for again.
+    next_sweep: AtomicI64,
 }
 
 /// A request whose sender is known and whose route exists.
@@ -97,6 +113,7 @@ impl Gateway {
             eras: Eras::default(),
             schemas: KnownSchemas::default(),
             bridges: BridgeSessions::default(),
+            next_sweep: AtomicI64::new(0),
         }
     }
 
@@ -111,6 +128,7 @@ impl Gateway {
             Ok(caller) => Rc::new(caller),
             Err(error) => return error_answer(&error, request_id),
         };
+        self.sweep_sessions(pool);
         match *request.method() {
             Method::POST => self.post(&caller, request).await,
             Method::GET => self.listen(&caller, request.headers()).await,
@@ -160,12 +178,20 @@ impl Gateway {
         self.sessions.find(id, &caller.member, &caller.scope()).ok_or(StatusCode::NOT_FOUND)
     }
 
-    /// GET: the stream of messages that belong to no request. The aggregated route has none yet.
+    /// GET: the stream of messages that belong to no request.
     async fn listen(self: &Arc<Self>, caller: &Rc<Caller>, headers: &HeaderMap) -> Response<AnswerBody> {
-        let Route::Server(server) = &caller.route else { return method_not_allowed() };
-        match self.session(caller, headers) {
-            Ok(session) => self.single_listen(caller, server, &session, headers).await,
-            Err(status) => session_error(status, "null"),
+        if !accepts_events(headers) {
+            let message = "send Accept: text/event-stream";
+            let body = problem::rpc_error("null", problem::INVALID_REQUEST, message);
+            return json_answer(StatusCode::NOT_ACCEPTABLE, body);
+        }
+        let session = match self.session(caller, headers) {
+            Ok(session) => session,
+            Err(status) => return session_error(status, "null"),
+        };
+        match &caller.route {
+            Route::Workspace => self.aggregate_listen(caller, &session, headers).await,
+            Route::Server(server) => self.single_listen(caller, server, &session, headers).await,
         }
     }
 
@@ -183,11 +209,20 @@ impl Gateway {
     }
 }
 
+/// Whether a client takes an event stream.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accept.any(|value| {
+        let mut types = value.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+        types.any(|one| ["text/event-stream", "text/*", "*/*"].iter().any(|it| one.eq_ignore_ascii_case(it)))
+    })
+}
+
 fn method_not_allowed() -> Response<AnswerBody> {
     let message = "this endpoint has no such stream or method";
     let body = problem::rpc_error("null", problem::INVALID_REQUEST, message);
     let mut response = json_answer(StatusCode::METHOD_NOT_ALLOWED, body);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
     response
 }
 

@@ -71,7 +71,7 @@ impl Gateway {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "initialize is over 64 KiB");
             }
             return match &caller.route {
-                Route::Workspace => self.aggregate_initialize(caller, envelope),
+                Route::Workspace => self.aggregate_initialize(caller, envelope).await,
                 Route::Server(server) => {
                     self.single_initialize(caller, server, envelope, headers, body).await
                 }

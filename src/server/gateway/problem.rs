@@ -35,6 +35,9 @@ pub(super) enum UpstreamProblem {
     /// Not the protocol.
     #[error("the MCP server's answer is not MCP over Streamable HTTP")]
     NotMcp,
+    /// It chose a version of the protocol that is not known here.
+    #[error("the MCP server speaks a version of MCP that this gateway does not know")]
+    UnknownVersion,
     /// `initialize` was answered with an error.
     #[error("the MCP server refused to open a session")]
     NotInitialized,
@@ -53,6 +56,7 @@ impl UpstreamProblem {
             Self::CredentialRefused => "credential_refused",
             Self::Status(_) => "http_status",
             Self::NotMcp => "not_mcp",
+            Self::UnknownVersion => "unknown_version",
             Self::NotInitialized => "not_initialized",
         }
     }
@@ -68,6 +72,8 @@ pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 pub(super) const INVALID_PARAMS: i32 = -32602;
 /// JSON-RPC: it should have worked.
 const INTERNAL_ERROR: i32 = -32603;
+/// MCP: no such resource.
+pub(super) const RESOURCE_NOT_FOUND: i32 = -32002;
 /// MCP: the session is unknown or ended.
 pub(super) const SESSION_NOT_FOUND: i32 = -32001;
 

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
 use super::capabilities::Capabilities;
-use super::resource_index::ResourceIndex;
+use super::workspace_session::WorkspaceSession;
 use crate::domain::Origin;
 use crate::server::auth::Member;
 use crate::server::clock::{self, Millis};
@@ -22,6 +22,8 @@ use crate::server::randomness::{RandomnessFailed, random_base62};
 const IDLE_MILLIS: Millis = 30 * 60 * 1000;
 /// Sessions in one shard; the longest idle one goes when another comes.
 const SHARD_CAPACITY: usize = 1024;
+/// Sessions of one token; its own longest idle one goes when another comes.
+pub(super) const TOKEN_CAPACITY: usize = 128;
 const SHARDS: usize = 16;
 /// Characters of a session id: over 256 random bits.
 const ID_CHARS: usize = 43;
@@ -64,13 +66,15 @@ pub(super) type Slot = Arc<tokio::sync::Mutex<Option<UpstreamSession>>>;
 pub(super) struct Session {
     /// Its id.
     pub(super) id: String,
-    token_id: String,
-    workspace_id: String,
+    /// Whose it is.
+    pub(super) member: Member,
     scope: Scope,
+    /// The protocol version that was chosen at its beginning.
+    pub(super) protocol: String,
     /// The `initialize` message that upstream sessions are opened with.
     pub(super) initialize: Bytes,
-    /// Which server announced which resource.
-    pub(super) resources: ResourceIndex,
+    /// What the route of a workspace remembers.
+    pub(super) workspace: WorkspaceSession,
     slots: Mutex<HashMap<String, Slot>>,
     last_used: AtomicI64,
 }
@@ -97,7 +101,13 @@ impl Session {
     }
 
     fn belongs_to(&self, member: &Member, scope: &Scope) -> bool {
-        self.token_id == member.token_id && self.workspace_id == member.workspace_id && self.scope == *scope
+        let own = &self.member;
+        own.token_id == member.token_id && own.workspace_id == member.workspace_id && self.scope == *scope
+    }
+
+    /// Notes that the session is in use.
+    pub(super) fn touch(&self) {
+        self.last_used.store(clock::now(), Ordering::Relaxed);
     }
 
     fn is_idle(&self, now: Millis) -> bool {
@@ -110,6 +120,8 @@ type Shard = HashMap<String, Arc<Session>>;
 /// All sessions.
 pub(super) struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
+    /// The sessions of each token. Locked before a shard, never after one.
+    tokens: Mutex<HashMap<String, Vec<Weak<Session>>>>,
     hasher: RandomState,
 }
 
@@ -120,7 +132,11 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sessions {
     pub(super) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            tokens: Mutex::default(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// The shard of an id: by a keyed hash, so that a client cannot fill one shard.
@@ -129,49 +145,86 @@ impl Sessions {
         unpoisoned(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or_default()])
     }
 
-    /// Opens a session.
+    /// Opens a session. Those that had to make room for it come with it, already out of the
+    /// registry: they are to be ended upstream.
     pub(super) fn open(
         &self,
         member: &Member,
         scope: Scope,
         initialize: Bytes,
-    ) -> Result<Arc<Session>, RandomnessFailed> {
+        protocol: &str,
+    ) -> Result<(Arc<Session>, Vec<Arc<Session>>), RandomnessFailed> {
         let id = random_base62(ID_CHARS)?.to_string();
         let now = clock::now();
         let session = Arc::new(Session {
             id: id.clone(),
-            token_id: member.token_id.clone(),
-            workspace_id: member.workspace_id.clone(),
+            member: member.clone(),
             scope,
+            protocol: protocol.to_owned(),
             initialize,
-            resources: ResourceIndex::default(),
+            workspace: WorkspaceSession::default(),
             slots: Mutex::default(),
             last_used: AtomicI64::new(now),
         });
+        let mut gone = self.make_room_for_token(&session, now);
         let mut shard = self.shard(&id);
         if shard.len() >= SHARD_CAPACITY {
-            shard.retain(|_, session| !session.is_idle(now));
-            let oldest = shard.values().min_by_key(|session| session.last_used.load(Ordering::Relaxed));
-            if let Some(id) =
-                oldest.filter(|_| shard.len() >= SHARD_CAPACITY).map(|session| session.id.clone())
-            {
-                shard.remove(&id);
+            gone.extend(shard.extract_if(|_, session| session.is_idle(now)).map(|(_, session)| session));
+            if shard.len() >= SHARD_CAPACITY {
+                let oldest = shard.values().min_by_key(|session| session.last_used.load(Ordering::Relaxed));
+                let oldest = oldest.map(|session| session.id.clone());
+                gone.extend(oldest.and_then(|id| shard.remove(&id)));
             }
         }
         shard.insert(id, Arc::clone(&session));
-        Ok(session)
+        Ok((session, gone))
+    }
+
+    /// Notes a session of a token; the token's longest idle ones over its share go.
+    fn make_room_for_token(&self, session: &Arc<Session>, now: Millis) -> Vec<Arc<Session>> {
+        let mut tokens = unpoisoned(&self.tokens);
+        let own = tokens.entry(session.member.token_id.clone()).or_default();
+        own.retain(|one| one.strong_count() > 0);
+        let mut live: Vec<Arc<Session>> = own.iter().filter_map(Weak::upgrade).collect();
+        live.retain(|one| self.shard(&one.id).contains_key(&one.id));
+        live.sort_by_key(|one| std::cmp::Reverse(one.last_used.load(Ordering::Relaxed)));
+        let mut gone = live.split_off(live.len().min(TOKEN_CAPACITY - 1));
+        gone.extend(live.extract_if(.., |one| one.is_idle(now)));
+        for one in &gone {
+            self.shard(&one.id).remove(&one.id);
+        }
+        *own = live.iter().chain([session]).map(Arc::downgrade).collect();
+        gone
+    }
+
+    /// Takes out all sessions that were idle for too long.
+    pub(super) fn expired(&self) -> Vec<Arc<Session>> {
+        let now = clock::now();
+        let mut expired = Vec::new();
+        for shard in &self.shards {
+            let mut shard = unpoisoned(shard);
+            expired.extend(shard.extract_if(|_, session| session.is_idle(now)).map(|(_, session)| session));
+        }
+        let mut tokens = unpoisoned(&self.tokens);
+        tokens.retain(|_, own| {
+            own.retain(|one| one.upgrade().is_some_and(|one| !one.is_idle(now)));
+            !own.is_empty()
+        });
+        expired
+    }
+
+    /// Whether it is still open.
+    pub(super) fn is_open(&self, session: &Session) -> bool {
+        self.shard(&session.id).contains_key(&session.id)
     }
 
     /// The member's own session on this route; unknown, ended, idle and foreign ones alike are `None`.
     pub(super) fn find(&self, id: &str, member: &Member, scope: &Scope) -> Option<Arc<Session>> {
-        let mut shard = self.shard(id);
+        let shard = self.shard(id);
         let session = shard.get(id)?;
         let now = clock::now();
-        if session.is_idle(now) {
-            shard.remove(id);
-            return None;
-        }
-        if !session.belongs_to(member, scope) {
+        // One that was idle for too long is left for `expired`, which ends it upstream.
+        if session.is_idle(now) || !session.belongs_to(member, scope) {
             return None;
         }
         session.last_used.store(now, Ordering::Relaxed);
@@ -197,10 +250,14 @@ mod tests {
         Member { token_id: token.to_owned(), workspace_id: "w".to_owned() }
     }
 
+    fn open(sessions: &Sessions, token: &str) -> (Arc<Session>, Vec<Arc<Session>>) {
+        sessions.open(&member(token), Scope::Workspace, Bytes::new(), "2025-11-25").unwrap()
+    }
+
     #[test]
     fn found_only_by_its_own_token_and_route() {
         let sessions = Sessions::new();
-        let session = sessions.open(&member("a"), Scope::Workspace, Bytes::new()).unwrap();
+        let (session, _) = open(&sessions, "a");
         let find = |token: &str, scope: &Scope| sessions.find(&session.id, &member(token), scope).is_some();
         assert!(find("a", &Scope::Workspace));
         assert!(!find("b", &Scope::Workspace));
@@ -208,17 +265,38 @@ mod tests {
         let elsewhere = Member { workspace_id: "x".to_owned(), ..member("a") };
         assert!(sessions.find(&session.id, &elsewhere, &Scope::Workspace).is_none());
         sessions.close(&session);
-        assert!(!find("a", &Scope::Workspace));
+        assert!(!find("a", &Scope::Workspace) && !sessions.is_open(&session));
     }
 
     #[test]
-    fn idle_sessions_end_and_their_number_is_bounded() {
+    fn idle_sessions_end() {
         let sessions = Sessions::new();
-        let idle = sessions.open(&member("a"), Scope::Workspace, Bytes::new()).unwrap();
+        let (idle, busy) = (open(&sessions, "a").0, open(&sessions, "a").0);
         idle.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
         assert!(sessions.find(&idle.id, &member("a"), &Scope::Workspace).is_none());
-        for _ in 0..(SHARDS * SHARD_CAPACITY + 500) {
-            sessions.open(&member("a"), Scope::Workspace, Bytes::new()).unwrap();
+        let expired: Vec<String> = sessions.expired().iter().map(|one| one.id.clone()).collect();
+        assert_eq!(expired, [idle.id.clone()]);
+        assert!(sessions.expired().is_empty() && sessions.is_open(&busy));
+    }
+
+    #[test]
+    fn a_token_pushes_out_its_own_sessions_only() {
+        let sessions = Sessions::new();
+        let (other, _) = open(&sessions, "b");
+        other.last_used.store(clock::now() - IDLE_MILLIS / 2, Ordering::Relaxed);
+        let first: Vec<_> = (0..TOKEN_CAPACITY).map(|_| open(&sessions, "a")).collect();
+        assert!(first.iter().all(|(_, gone)| gone.is_empty()));
+        first[7].0.last_used.store(clock::now() - 1000, Ordering::Relaxed);
+        let (newest, gone) = open(&sessions, "a");
+        assert_eq!(gone.iter().map(|one| &one.id).collect::<Vec<_>>(), [&first[7].0.id]);
+        assert!(!sessions.is_open(&gone[0]) && sessions.is_open(&newest) && sessions.is_open(&other));
+    }
+
+    #[test]
+    fn their_number_is_bounded() {
+        let sessions = Sessions::new();
+        for number in 0..(SHARDS * SHARD_CAPACITY + 500) {
+            open(&sessions, &format!("token-{}", number / 100));
         }
         let count: usize = sessions.shards.iter().map(|shard| unpoisoned(shard).len()).sum();
         assert!(count <= SHARDS * SHARD_CAPACITY, "{count}");

@@ -5,17 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::answer::SESSION_HEADER;
-use super::answer::{self, Answer};
+use super::answer::{self};
 use super::message::{Envelope, Kind};
+use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
+use super::relay::{Passage, pass_stream, streamed};
 use super::sessions::{Scope, Session, UpstreamSession};
 use super::upstream::{Upstream, passing_headers};
-use super::upstream_body::UpstreamBody;
-use super::{Caller, Gateway, method_not_allowed};
+use super::{Caller, Gateway, LEGACY_VERSIONS, method_not_allowed};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 use crate::server::store::ServerRow;
@@ -30,9 +31,19 @@ impl Gateway {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Response<AnswerBody> {
+        let body = with_known_version(envelope, body);
         let initialized = async {
             let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
-            upstream.initialize(body.clone()).await
+            let (whole, opened) = upstream.initialize(body.clone()).await?;
+            let known = |opened: &UpstreamSession| {
+                opened.modern || LEGACY_VERSIONS.iter().any(|version| opened.protocol == *version)
+            };
+            if let Some(opened) = opened.as_ref().filter(|opened| !known(opened)) {
+                // The client would go on in a version that nobody could carry for it.
+                upstream.end(opened).await;
+                return Err(UpstreamProblem::UnknownVersion);
+            }
+            Ok((whole, opened))
         };
         let (whole, opened) = match initialized.await {
             Ok(initialized) => initialized,
@@ -44,7 +55,8 @@ impl Gateway {
         }
         let Some(opened) = opened else { return response };
         let scope = Scope::Server(server.id.clone());
-        let Ok(session) = self.sessions.open(&caller.member, scope, body) else {
+        let protocol = if opened.modern { LEGACY_VERSIONS[0] } else { opened.protocol.to_str().unwrap_or_default() };
+        let Ok(session) = self.open_session(caller, scope, body, protocol) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
         // The client itself sends notifications/initialized next.
@@ -60,7 +72,7 @@ impl Gateway {
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         server: &ServerRow,
-        session: &Session,
+        session: &Arc<Session>,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
         body: Bytes,
@@ -70,10 +82,12 @@ impl Gateway {
             Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
         };
         if envelope.kind() == Kind::Request {
-            return match upstream.request(session, body).await {
-                Ok(answer) => pass_on(answer),
-                Err(problem) => Self::failed(caller, server, envelope.id(), problem),
-            };
+            session.workspace.note_wish(&server.id, envelope);
+            let answered = upstream.request(session, body).await;
+            let id = envelope.id().to_owned();
+            let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
+            let passage = Passage { gateway, caller, upstream, id, workspace: None };
+            return passage.answer(answered).await;
         }
         if let Err(problem) = upstream.notify(session, body).await {
             tracing::warn!(server = %server.slug, %problem, "a notification did not reach the server");
@@ -81,20 +95,26 @@ impl Gateway {
         accepted()
     }
 
-    /// Passes the upstream's stream of unrelated messages on; one that has none gets 405 for it.
+    /// Passes the upstream's stream of unrelated messages on, or the rest of a stream after the
+    /// event that the client names; an upstream that has none gets 405 for it.
     pub(super) async fn single_listen(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         server: &ServerRow,
-        session: &Session,
+        session: &Arc<Session>,
         headers: &HeaderMap,
     ) -> Response<AnswerBody> {
+        let last_event_id = headers.get("last-event-id");
         let listening = async {
             let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
-            upstream.listen(session).await
+            upstream.listen_after(session, last_event_id).await
         };
         match listening.await {
-            Ok(response) if answer::is_event_stream(&response) => stream(response),
+            Ok(response) if answer::is_event_stream(&response) => {
+                let (parts, body) = response.into_parts();
+                let session = Arc::clone(session);
+                streamed(&parts.headers, move |outlet| pass_stream(session, body, outlet))
+            }
             Ok(_) | Err(_) => method_not_allowed(),
         }
     }
@@ -124,28 +144,17 @@ impl Gateway {
     }
 }
 
+/// The message with the newest version that is carried here in place of an unknown one.
+fn with_known_version(envelope: &Envelope<'_>, body: Bytes) -> Bytes {
+    let wanted = envelope.params().and_then(|params| NameInMessage::find(params, &["protocolVersion"]));
+    let unknown = wanted.filter(|wanted| !LEGACY_VERSIONS.contains(&wanted.text.as_ref()));
+    let replaced = unknown.and_then(|unknown| unknown.replaced(&body, LEGACY_VERSIONS[0]));
+    replaced.map_or(body, Bytes::from)
+}
+
 /// 202 without a body.
 pub(super) fn accepted() -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::none());
     *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
-/// The upstream's answer as ours: its bytes, and of its headers only what describes them.
-pub(super) fn pass_on(answer: Answer) -> Response<AnswerBody> {
-    match answer {
-        Answer::Stream(response) => stream(*response),
-        Answer::Whole(status, body) => json_answer(status, body),
-    }
-}
-
-fn stream(upstream: Response<UpstreamBody>) -> Response<AnswerBody> {
-    let (parts, body) = upstream.into_parts();
-    let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
-    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-        if let Some(value) = parts.headers.get(&name) {
-            response.headers_mut().insert(name, value.clone());
-        }
-    }
     response
 }

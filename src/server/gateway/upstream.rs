@@ -98,9 +98,38 @@ impl Upstream {
         if opened.modern {
             return self.listen_modern().await;
         }
-        let mut request = self.build(Method::GET, Some(&opened), Bytes::new());
+        self.get(&opened, None).await
+    }
+
+    /// Asks for the rest of a stream, after the event with this id; without an event, for the
+    /// stream of messages that belong to no request.
+    pub(super) async fn get(
+        &self,
+        opened: &UpstreamSession,
+        last_event_id: Option<&HeaderValue>,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let mut request = self.build(Method::GET, Some(opened), Bytes::new());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(id) = last_event_id {
+            request.headers_mut().insert("last-event-id", id.clone());
+        }
         self.send(request, SHORT_TIME).await
+    }
+
+    /// Asks for the rest of a request's stream, if the session it was made in is still the one.
+    pub(super) async fn resume(
+        &self,
+        session: &Session,
+        made_in: Option<&UpstreamSession>,
+        last_event_id: &HeaderValue,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let kept = session.slot(&self.server.id).lock().await.clone();
+        let is_same = |kept: &UpstreamSession| {
+            kept.fingerprint == self.injected.fingerprint
+                && made_in.is_some_and(|opened| opened.id == kept.id)
+        };
+        let opened = kept.filter(is_same).ok_or(UpstreamProblem::NotInitialized)?;
+        self.get(&opened, Some(last_event_id)).await
     }
 
     /// Sends a client's `initialize` as it is, before there is a session. A server of the
@@ -176,6 +205,7 @@ impl Upstream {
         opened.announced = true;
         *kept = Some(opened.clone());
         answer::drain(response).await;
+        self.tell_wishes(session, &opened).await;
         Ok(opened)
     }
 
@@ -198,7 +228,7 @@ impl Upstream {
         }
     }
 
-    async fn post(
+    pub(super) async fn post(
         &self,
         opened: Option<&UpstreamSession>,
         message: Bytes,

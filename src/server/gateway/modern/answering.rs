@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
@@ -16,16 +16,18 @@ use super::result_type::{MarkedBody, Marker};
 use super::{MODERN_VERSION, SERVER_INFO};
 use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
-use crate::server::gateway::answer::{self, Answer};
 use crate::server::gateway::capabilities::Capabilities;
-use crate::server::gateway::listing::{ListKind, one_page};
+use crate::server::gateway::listing::{ListKind, one_page, own_request_id};
 use crate::server::gateway::message::{Envelope, Kind};
+use crate::server::gateway::outward::{Outward, spliced};
 use crate::server::gateway::problem::{
     INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error,
 };
+use crate::server::gateway::relay::{OnWorkspace, Passage};
 use crate::server::gateway::sessions::Session;
-use crate::server::gateway::single::{accepted, pass_on};
+use crate::server::gateway::single::accepted;
 use crate::server::gateway::upstream::{Upstream, passing_headers};
+use crate::server::gateway::workspace_session::running;
 use crate::server::gateway::{Caller, Gateway, Route};
 use crate::server::response::{RequestId, error_answer, json_answer};
 use crate::server::store::{ServerRow, StoreError};
@@ -37,10 +39,10 @@ const COMPLETE: &str = r#""resultType":"complete""#;
 const CACHED: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
 /// A request of a client of this era.
-struct Asked<'a> {
-    caller: &'a Rc<Caller>,
-    session: Arc<Session>,
-    envelope: &'a Envelope<'a>,
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Rc<Caller>,
+    pub(super) session: Arc<Session>,
+    pub(super) envelope: &'a Envelope<'a>,
     passing: HeaderMap,
     body: Bytes,
 }
@@ -69,7 +71,7 @@ impl Gateway {
         if is_of_the_other_era(envelope.method()) {
             return unknown_method(envelope.id());
         }
-        let Ok(session) = self.bridges.session(&self.sessions, &caller.member) else {
+        let Ok(session) = self.bridges.session(self, caller) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
         let asked = Asked { caller, session, envelope, passing: passing_headers(headers), body };
@@ -79,30 +81,36 @@ impl Gateway {
         }
     }
 
+    /// On the route of one server what the client says passes as it is; a server of the legacy
+    /// era is better spoken to in that era, with all that it has, so the client is told to.
     async fn modern_single(self: &Arc<Self>, asked: &Asked<'_>, server: &ServerRow) -> Response<AnswerBody> {
-        let answering = async {
+        let id = asked.envelope.id();
+        let opening = async {
             let upstream = Upstream::open(self, asked.caller, server.clone(), asked.passing.clone())?;
-            let opened = upstream.session(&asked.session).await?;
-            if opened.modern {
-                return Ok(pass_on(upstream.request(&asked.session, asked.body.clone()).await?));
-            }
-            let Some(members) = members_for(asked.envelope.method()) else {
-                return Ok(self.other_single(asked, &opened.offers));
-            };
-            self.bridged(asked, upstream, asked.body.clone(), members).await
+            Ok((upstream.discovered().await?.is_some(), upstream))
         };
-        match answering.await {
-            Ok(response) => response,
-            Err(problem) => Self::failed(asked.caller, server, asked.envelope.id(), problem),
+        match opening.await {
+            Ok((true, upstream)) => {
+                let answered = upstream.request(&asked.session, asked.body.clone()).await;
+                self.passage(asked, upstream, None).answer(answered).await
+            }
+            Ok((false, _)) => {
+                let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
+                json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, message))
+            }
+            Err(problem) => Self::failed(asked.caller, server, id, problem),
         }
     }
 
-    /// What is neither a list nor about one thing, for a server of the legacy era.
-    fn other_single(self: &Arc<Self>, asked: &Asked<'_>, offers: &Capabilities) -> Response<AnswerBody> {
-        match asked.envelope.method() {
-            "server/discover" => discovered(asked.envelope.id(), offers, offers.instructions.as_deref()),
-            _ => unknown_method(asked.envelope.id()),
-        }
+    fn passage(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        upstream: Upstream,
+        workspace: Option<OnWorkspace>,
+    ) -> Passage {
+        let (gateway, caller, id) =
+            (Arc::clone(self), Rc::clone(asked.caller), asked.envelope.id().to_owned());
+        Passage { gateway, caller, upstream, id, workspace }
     }
 
     async fn modern_workspace(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
@@ -114,7 +122,10 @@ impl Gateway {
             return self.modern_addressed(asked).await;
         }
         match method {
-            "server/discover" => discovered(id, &Capabilities::everything(), None),
+            "server/discover" => match self.offers(asked.caller, &asked.session).await {
+                Ok(offers) => discovered(id, &offers),
+                Err(error) => store_failed(asked.caller, error),
+            },
             _ => unknown_method(id),
         }
     }
@@ -126,7 +137,7 @@ impl Gateway {
         }
         match self.list(asked.caller, &asked.session, kind, &HeaderMap::new()).await {
             Ok(lists) => {
-                asked.session.resources.remember(kind, &lists);
+                asked.session.workspace.resources.remember(kind, &lists);
                 let page = one_page(kind, &lists);
                 let result = format!("{{{CACHED},{}", &page[1..]);
                 json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
@@ -136,7 +147,8 @@ impl Gateway {
     }
 
     async fn modern_addressed(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
-        let found = self.address(asked.caller, asked.envelope, &asked.body, &asked.session.resources).await;
+        let found =
+            self.address(asked.caller, asked.envelope, &asked.body, &asked.session.workspace.resources).await;
         let addressed = match found {
             Ok(addressed) => addressed,
             Err(error) => return store_failed(asked.caller, error),
@@ -146,7 +158,7 @@ impl Gateway {
             let server = to.server.clone();
             let calling = async {
                 let upstream = Upstream::open(self, asked.caller, to.server, asked.passing.clone())?;
-                let members = members_for(asked.envelope.method()).unwrap_or(COMPLETE);
+                let members = members_for(asked.envelope.method());
                 self.bridged(asked, upstream, to.message, members).await
             };
             match calling.await {
@@ -171,32 +183,38 @@ impl Gateway {
     ) -> Result<Response<AnswerBody>, UpstreamProblem> {
         let opened = upstream.session(&asked.session).await?;
         if opened.modern {
-            return Ok(pass_on(upstream.request(&asked.session, message).await?));
+            let answered = upstream.request(&asked.session, message).await;
+            return Ok(self.passage(asked, upstream, None).answer(answered).await);
         }
-        let upstream = Rc::new(upstream);
-        let running = CancelOnDrop::new(&upstream, &asked.session, asked.envelope.id());
-        match upstream.request(&asked.session, message).await? {
-            Answer::Whole(status, body) => {
-                running.ended();
-                Ok(json_answer(status, Marker::new(false, members).push(&body)))
-            }
-            Answer::Stream(response) => {
-                let marker = Marker::new(answer::is_event_stream(&response), members);
-                Ok(pass_on(Answer::Stream(response))
-                    .map(|body| AnswerBody::Streamed(Box::pin(MarkedBody::new(body, marker, running)))))
-            }
-        }
+        // The session is shared by all clients of the token, and they all count from the same number.
+        let (client_id, own_id) = (asked.envelope.id(), format!("\"{}\"", own_request_id()));
+        let message = with_id(&message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
+        let cancelling = CancelOnDrop::new(self, asked, &upstream.server, &own_id);
+        let answered = upstream.request(&asked.session, message).await;
+        let session = Arc::clone(&asked.session);
+        let outward = Outward::new(&session, &upstream.server);
+        let running = running(&session, &own_id, &upstream.server.id);
+        let workspace = OnWorkspace { session, outward, opened: Some(opened), _running: running };
+        let passage = Passage { id: own_id.clone(), ..self.passage(asked, upstream, Some(workspace)) };
+        let response = passage.answer(answered).await;
+        let kind = response.headers().get(CONTENT_TYPE);
+        let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let marker = Marker::new(events, members, &own_id, client_id);
+        Ok(response.map(|body| AnswerBody::Streamed(Box::pin(MarkedBody::new(body, marker, cancelling)))))
     }
 }
 
+/// The message with another id.
+fn with_id(message: &[u8], id: &str) -> Option<Bytes> {
+    let envelope = Envelope::parse(message).ok()?;
+    spliced(message, &[(envelope.id(), id.to_owned())]).map(Bytes::from)
+}
+
 /// What goes into the results of a method that servers of the legacy era have too.
-fn members_for(method: &str) -> Option<&'static str> {
+fn members_for(method: &str) -> &'static str {
     match method {
-        "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" | "resources/read" => {
-            Some(CACHED)
-        }
-        "tools/call" | "prompts/get" | "completion/complete" => Some(COMPLETE),
-        _ => None,
+        "resources/read" => CACHED,
+        _ => COMPLETE,
     }
 }
 
@@ -207,14 +225,14 @@ fn is_of_the_other_era(method: &str) -> bool {
 }
 
 /// The answer to `server/discover`.
-fn discovered(id: &str, offers: &Capabilities, instructions: Option<&str>) -> Response<AnswerBody> {
+fn discovered(id: &str, offers: &Capabilities) -> Response<AnswerBody> {
     let own = json!({"name": "aerostack", "version": env!("CARGO_PKG_VERSION")});
     let mut result = json!({
         "resultType": "complete", "supportedVersions": [MODERN_VERSION], "capabilities": offers.announced(),
         "serverInfo": own, "ttlMs": 0, "cacheScope": "private", "_meta": {SERVER_INFO: own},
     });
-    if let Some(text) = instructions {
-        result["instructions"] = text.into();
+    if let Some(text) = &offers.instructions {
+        result["instructions"] = text.as_str().into();
     }
     json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
 }

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::body::Bytes;
 use serde_json::json;
 
-use crate::server::auth::Member;
-use crate::server::gateway::LEGACY_VERSIONS;
-use crate::server::gateway::sessions::{Scope, Session, Sessions};
+use crate::server::gateway::sessions::{Scope, Session};
+use crate::server::gateway::{Caller, Gateway, LEGACY_VERSIONS};
 use crate::server::randomness::RandomnessFailed;
 
 /// Tokens that are remembered; those whose session has ended are forgotten first.
@@ -20,15 +19,16 @@ const CAPACITY: usize = 16 * 1024;
 pub(in crate::server::gateway) struct BridgeSessions(Mutex<HashMap<(String, String), String>>);
 
 impl BridgeSessions {
-    /// The session of a member, opened if there is none.
+    /// The session of the caller, opened if there is none.
     ///
     /// # Errors
     /// [`RandomnessFailed`] when the system gives no random bytes.
     pub(in crate::server::gateway) fn session(
         &self,
-        sessions: &Sessions,
-        member: &Member,
+        gateway: &Arc<Gateway>,
+        caller: &Caller,
     ) -> Result<Arc<Session>, RandomnessFailed> {
+        let (sessions, member) = (&gateway.sessions, &caller.member);
         let key = (member.workspace_id.clone(), member.token_id.clone());
         let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = ids.get(&key).and_then(|id| sessions.find(id, member, &Scope::Bridge)) {
@@ -37,7 +37,7 @@ impl BridgeSessions {
         if ids.len() >= CAPACITY {
             ids.retain(|_, id| sessions.exists(id));
         }
-        let session = sessions.open(member, Scope::Bridge, initialize())?;
+        let session = gateway.open_session(caller, Scope::Bridge, initialize(), LEGACY_VERSIONS[0])?;
         ids.insert(key, session.id.clone());
         Ok(session)
     }

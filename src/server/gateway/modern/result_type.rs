@@ -11,15 +11,29 @@ use super::cancellation::CancelOnDrop;
 
 /// Longest member name that is compared.
 const NAME_LIMIT: usize = 16;
+/// Longest id that is compared.
+const ID_LIMIT: usize = 64;
 
-/// Finds the beginning of the member `result` in a JSON-RPC message.
+/// What is changed in a message.
+struct Changes {
+    /// JSON members that go in where the result begins.
+    members: Vec<u8>,
+    /// The id by which the server knows the request, as it is written.
+    own_id: Vec<u8>,
+    /// The client's id, which takes its place.
+    client_id: Vec<u8>,
+}
+
+/// Finds the members `id` and `result` of a JSON-RPC message and changes them.
 #[derive(Default)]
-struct ResultFinder {
+struct MessageEditor {
     depth: u32,
     in_string: bool,
     escaped: bool,
     name: Vec<u8>,
     place: Place,
+    /// An id that is not complete yet.
+    id: Vec<u8>,
 }
 
 #[derive(Default, PartialEq, Clone, Copy)]
@@ -30,31 +44,54 @@ enum Place {
     /// In or after a name of the message.
     Name,
     /// After the colon that follows the name `result`.
-    Value,
+    Result,
     /// Just behind the brace of the result.
     Inside,
-    /// All done.
-    Done,
+    /// After the colon that follows the name `id`.
+    Id,
 }
 
-impl ResultFinder {
-    /// Takes a byte; what is to be written before it, if anything. `members` goes in behind the brace.
-    fn before<'m>(&mut self, byte: u8, members: &'m [u8]) -> (&'m [u8], &'static [u8]) {
-        if self.place == Place::Done {
-            return (b"", b"");
-        }
+impl MessageEditor {
+    /// Takes a byte, and writes what comes out.
+    fn push(&mut self, byte: u8, changes: &Changes, out: &mut Vec<u8>) {
         let blank = byte.is_ascii_whitespace();
         if self.place == Place::Inside && !blank {
-            self.place = Place::Done;
-            return (members, if byte == b'}' { b"" } else { b"," });
+            out.extend_from_slice(&changes.members);
+            if byte != b'}' {
+                out.push(b',');
+            }
+            self.place = Place::Elsewhere;
         }
-        if self.place == Place::Value && !blank {
+        if self.place == Place::Result && !blank {
             // Only an object can take members.
-            self.place = if byte == b'{' { Place::Inside } else { Place::Done };
-            return (b"", b"");
+            self.place = if byte == b'{' { Place::Inside } else { Place::Elsewhere };
+        }
+        if self.place == Place::Id && (!blank || self.in_string) {
+            return self.push_id(byte, changes, out);
         }
         self.follow(byte);
-        (b"", b"")
+        out.push(byte);
+    }
+
+    /// Holds an id back until it is complete.
+    fn push_id(&mut self, byte: u8, changes: &Changes, out: &mut Vec<u8>) {
+        if self.id.is_empty() && byte != b'"' {
+            // A number: none of ours.
+            self.place = Place::Elsewhere;
+            self.follow(byte);
+            return out.push(byte);
+        }
+        self.id.push(byte);
+        let was_inside = self.in_string;
+        self.in_string = !was_inside || self.escaped || byte != b'"';
+        self.escaped = was_inside && !self.escaped && byte == b'\\';
+        let complete = was_inside && !self.in_string;
+        if complete || self.id.len() > ID_LIMIT {
+            let is_own = complete && self.id == changes.own_id;
+            out.extend_from_slice(if is_own { &changes.client_id } else { &self.id });
+            self.id.clear();
+            self.place = Place::Elsewhere;
+        }
     }
 
     fn follow(&mut self, byte: u8) {
@@ -77,7 +114,11 @@ impl ResultFinder {
             b'{' | b'[' => self.depth += 1,
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             b':' if self.depth == 1 && self.place == Place::Name => {
-                self.place = if self.name == b"result" { Place::Value } else { Place::Elsewhere };
+                self.place = match self.name.as_slice() {
+                    b"result" => Place::Result,
+                    b"id" => Place::Id,
+                    _ => Place::Elsewhere,
+                };
             }
             _ => {}
         }
@@ -99,39 +140,32 @@ enum Line {
     Other,
 }
 
-/// Puts members into the result of a message, or of each event.
+/// Makes of the answers of the legacy era such of the modern one.
 pub(super) struct Marker {
     form: Form,
-    finder: ResultFinder,
-    members: Vec<u8>,
+    editor: MessageEditor,
+    changes: Changes,
     after_return: bool,
 }
 
 impl Marker {
-    /// `members` are JSON members without braces.
-    pub(super) fn new(events: bool, members: &str) -> Self {
+    /// `members` are JSON members without braces; both ids are as they are written.
+    pub(super) fn new(events: bool, members: &str, own_id: &str, client_id: &str) -> Self {
         let form = if events { Form::Events(Line::Start(0)) } else { Form::Json };
-        Self {
-            form,
-            finder: ResultFinder::default(),
-            members: members.as_bytes().to_vec(),
-            after_return: false,
-        }
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let changes = Changes { members: bytes(members), own_id: bytes(own_id), client_id: bytes(client_id) };
+        Self { form, editor: MessageEditor::default(), changes, after_return: false }
     }
 
-    /// A piece, with what is to be put in.
+    /// A piece, changed.
     pub(super) fn push(&mut self, piece: &Bytes) -> Bytes {
-        if matches!(self.form, Form::Json) && self.finder.place == Place::Done {
-            return piece.clone();
-        }
-        let mut out = Vec::with_capacity(piece.len() + self.members.len() + 1);
+        let mut out = Vec::with_capacity(piece.len() + self.changes.members.len() + ID_LIMIT);
         for &byte in piece {
             if self.is_data(byte) {
-                let (members, comma) = self.finder.before(byte, &self.members);
-                out.extend_from_slice(members);
-                out.extend_from_slice(comma);
+                self.editor.push(byte, &self.changes, &mut out);
+            } else {
+                out.push(byte);
             }
-            out.push(byte);
         }
         out.into()
     }
@@ -147,7 +181,7 @@ impl Marker {
         if matches!(byte, b'\n' | b'\r') {
             // An empty line ends the event.
             if *line == Line::Start(0) {
-                self.finder = ResultFinder::default();
+                self.editor = MessageEditor::default();
             }
             *line = Line::Start(0);
             return false;
@@ -211,7 +245,7 @@ mod tests {
     const MEMBERS: &str = r#""resultType":"complete""#;
 
     fn marked(events: bool, text: &str, piece: usize) -> String {
-        let mut marker = Marker::new(events, MEMBERS);
+        let mut marker = Marker::new(events, MEMBERS, r#""own-1""#, "7");
         let pieces = text.as_bytes().chunks(piece);
         let out: Vec<u8> = pieces.flat_map(|piece| marker.push(&Bytes::copy_from_slice(piece))).collect();
         String::from_utf8(out).unwrap()
@@ -231,6 +265,13 @@ mod tests {
             (r#"{"id":"result","error":{"result":{}}}"#, r#"{"id":"result","error":{"result":{}}}"#),
             (r#"{"id":"\"result","result":7,"x":{}}"#, r#"{"id":"\"result","result":7,"x":{}}"#),
             (r#"{"params":{"result":{}},"method":"m"}"#, r#"{"params":{"result":{}},"method":"m"}"#),
+            (r#"{"params":{"id":"own-1"},"id" : "own-1" }"#, r#"{"params":{"id":"own-1"},"id" : 7 }"#),
+            (r#"{"id":"own-1\"","x":"own-1"}"#, r#"{"id":"own-1\"","x":"own-1"}"#),
+            (r#"{"id":"own-2","result":7}"#, r#"{"id":"own-2","result":7}"#),
+            (
+                r#"{"result":{},"id":"own-1","a":{"id":1}}"#,
+                r#"{"result":{"resultType":"complete"},"id":7,"a":{"id":1}}"#,
+            ),
         ] {
             for piece in [1, 2, 3, 7, 1000] {
                 assert_eq!(marked(false, before, piece), after, "pieces of {piece}");

@@ -1,0 +1,129 @@
+//! `initialize` on the route of a workspace: a session of the gateway's own, and one with each
+//! server behind it, opened side by side with the client's own capabilities. What the servers
+//! offer is announced as one.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Response;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::aggregate::{rpc_result, store_failed};
+use super::answer::SESSION_HEADER;
+use super::capabilities::Capabilities;
+use super::listing::own_request_id;
+use super::message::Envelope;
+use super::naming::{NameInMessage, member};
+use super::sessions::{Scope, Session};
+use super::side_by_side::join_all;
+use super::upstream::Upstream;
+use super::{Caller, Gateway, LEGACY_VERSIONS};
+use crate::server::body::AnswerBody;
+use crate::server::response::json_answer;
+use crate::server::store::{ServerRow, StoreError};
+
+/// How long `initialize` waits for the servers. They go on opening their sessions after it.
+const OPENING_TIME: Duration = Duration::from_secs(3);
+
+impl Gateway {
+    /// Answers `initialize` and opens a session.
+    pub(super) async fn aggregate_initialize(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        envelope: &Envelope<'_>,
+    ) -> Response<AnswerBody> {
+        let wanted = envelope.params().and_then(|params| NameInMessage::find(params, &["protocolVersion"]));
+        let known = LEGACY_VERSIONS
+            .into_iter()
+            .find(|version| wanted.as_ref().is_some_and(|wanted| wanted.text == *version));
+        let version = known.unwrap_or(LEGACY_VERSIONS[0]);
+        let initialize = for_servers(envelope, version);
+        let Ok(session) = self.open_session(caller, Scope::Workspace, initialize, version) else {
+            return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
+        };
+        let offers = match self.offers(caller, &session).await {
+            Ok(offers) => offers,
+            Err(error) => return store_failed(caller, error),
+        };
+        let mut result = json!({
+            "protocolVersion": version,
+            "capabilities": offers.announced(),
+            "serverInfo": {"name": "aerostack", "version": env!("CARGO_PKG_VERSION")},
+        });
+        if let Some(instructions) = &offers.instructions {
+            result["instructions"] = json!(instructions);
+        }
+        session.workspace.announce(offers);
+        let mut response = rpc_result(envelope.id(), &result.to_string());
+        if let Ok(id) = HeaderValue::from_str(&session.id) {
+            response.headers_mut().insert(SESSION_HEADER, id);
+        }
+        response
+    }
+
+    /// What all servers offer together. One that fails or is late is taken to offer everything:
+    /// a list of nothing is no harm, but what was not announced is never asked for.
+    pub(super) async fn offers(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+    ) -> Result<Capabilities, StoreError> {
+        let mut servers = self.project.store.servers(&caller.member.workspace_id).await?;
+        servers.retain(|server| server.enabled);
+        let deadline = tokio::time::Instant::now() + OPENING_TIME;
+        let opening = servers.iter().map(|server| {
+            let opening = self.open_in_background(caller, session, server.clone());
+            async move { tokio::time::timeout_at(deadline, opening).await.ok()?.ok()? }
+        });
+        let mut all = Capabilities::default();
+        let mut instructions = Vec::new();
+        for (server, offers) in servers.iter().zip(join_all(opening).await) {
+            let everything = || Arc::new(Capabilities::everything());
+            let offers = offers.unwrap_or_else(everything);
+            all.add(&offers);
+            instructions
+                .extend(offers.instructions.as_ref().map(|text| format!("# {}\n\n{text}", server.slug)));
+        }
+        all.instructions = (!instructions.is_empty()).then(|| instructions.join("\n\n"));
+        Ok(all)
+    }
+
+    /// Opens the session with a server on a task of its own, which nobody has to wait for.
+    fn open_in_background(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        server: ServerRow,
+    ) -> tokio::task::JoinHandle<Option<Arc<Capabilities>>> {
+        let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
+        tokio::task::spawn_local(async move {
+            let slug = server.slug.clone();
+            let opened = match Upstream::open(&gateway, &caller, server, HeaderMap::new()) {
+                Ok(upstream) => upstream.offers(&session).await,
+                Err(problem) => Err(problem),
+            };
+            if let Err(problem) = &opened {
+                let request_id = &caller.request_id;
+                tracing::warn!(request_id, server = %slug, %problem, "a server did not open a session");
+            }
+            opened.ok()
+        })
+    }
+}
+
+/// The `initialize` that servers get: the client's capabilities and name, as it wrote them.
+fn for_servers(envelope: &Envelope<'_>, version: &str) -> Bytes {
+    let part = |name: &str| envelope.params().and_then(|params| member(params, name)).map(RawValue::get);
+    let own = json!({"name": "aerostack-gateway", "version": env!("CARGO_PKG_VERSION")}).to_string();
+    let capabilities = part("capabilities").filter(|text| text.starts_with('{')).unwrap_or("{}");
+    let client = part("clientInfo").filter(|text| text.starts_with('{')).unwrap_or(&own);
+    let id = own_request_id();
+    Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","id":"{id}","method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{capabilities},"clientInfo":{client}}}}}"#
+    ))
+}

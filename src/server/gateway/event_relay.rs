@@ -1,0 +1,184 @@
+//! The event stream that answers a request. Each event is looked at, translated on the route
+//! of a workspace, and passed on. A server may close such a stream early and go on with it on
+//! another connection (2025-11-25): on the route of a workspace the gateway asks for the rest
+//! itself; on the route of one server the client sees the ids and does.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use hyper::header::HeaderValue;
+
+use super::answer;
+use super::event_splitter::{EventSplitter, Fields, Part, event};
+use super::message::{Envelope, Kind};
+use super::outward::is_same_id;
+use super::problem::UpstreamProblem;
+use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage};
+use super::relay_body::{BrokenOff, Outlet};
+use super::upstream::Upstream;
+use super::upstream_body::UpstreamBody;
+
+/// How often the rest of a stream is asked for without getting any.
+const MAX_FRUITLESS: u32 = 5;
+/// The wait before that, unless the server names another.
+pub(super) const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+/// Longest such wait.
+pub(super) const MAX_RETRY: Duration = Duration::from_mins(10);
+
+/// How the connection with a stream ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// As it should.
+    Clean,
+    /// It broke.
+    Cut,
+    /// In the midst of an event that was passing in pieces.
+    InPieces,
+}
+
+/// One stream, possibly over several connections.
+pub(super) struct EventRelay {
+    passage: Passage,
+    outlet: Outlet,
+    answered: bool,
+    last_id: Option<HeaderValue>,
+    retry: Duration,
+}
+
+impl EventRelay {
+    pub(super) fn new(passage: Passage, outlet: Outlet) -> Self {
+        Self { passage, outlet, answered: false, last_id: None, retry: DEFAULT_RETRY }
+    }
+
+    /// Passes the stream on until its answer is there and it has ended, or fails.
+    pub(super) async fn run(mut self, first: UpstreamBody) -> Result<(), BrokenOff> {
+        let mut connection = Some(first);
+        let mut fruitless = 0;
+        loop {
+            let mut advanced = false;
+            if let Some(body) = connection.take() {
+                let before = self.last_id.clone();
+                let end = self.copy(body).await;
+                if end == End::InPieces {
+                    let _ = self.passage.failure(UpstreamProblem::Cut);
+                    return Err(BrokenOff);
+                }
+                if self.answered {
+                    return Ok(());
+                }
+                if self.passage.workspace.is_none() && self.last_id.is_some() {
+                    // The client knows where to go on.
+                    return Ok(());
+                }
+                advanced = self.last_id != before;
+            }
+            fruitless = if advanced { 0 } else { fruitless + 1 };
+            if self.last_id.is_none() || fruitless > MAX_FRUITLESS {
+                let error = event(&self.passage.failure(UpstreamProblem::Cut));
+                self.outlet.send(error).await;
+                return Ok(());
+            }
+            self.pause().await;
+            match self.resume().await {
+                Ok(body) => connection = Some(body),
+                Err(UpstreamProblem::Unreachable | UpstreamProblem::TimedOut | UpstreamProblem::Cut) => {}
+                // A refusal will not get better.
+                Err(_) => fruitless = MAX_FRUITLESS,
+            }
+        }
+    }
+
+    /// Waits as long as the server wants, with signs of life.
+    async fn pause(&self) {
+        let mut left = self.retry;
+        while left > KEEP_ALIVE_TIME {
+            tokio::time::sleep(KEEP_ALIVE_TIME).await;
+            self.outlet.send(KEEP_ALIVE).await;
+            left -= KEEP_ALIVE_TIME;
+        }
+        tokio::time::sleep(left).await;
+    }
+
+    async fn copy(&mut self, mut body: UpstreamBody) -> End {
+        let mut splitter = EventSplitter::default();
+        loop {
+            let frame = match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
+                Err(_) if splitter.is_passing() => continue,
+                Err(_) => {
+                    self.outlet.send(KEEP_ALIVE).await;
+                    continue;
+                }
+                Ok(Some(frame)) => frame.map(Frame::into_data),
+                Ok(None) => break,
+            };
+            match frame {
+                Ok(Ok(piece)) => {
+                    for part in splitter.push(&piece) {
+                        self.pass(part).await;
+                    }
+                }
+                Ok(Err(_)) => {}
+                Err(_) if splitter.is_passing() => return End::InPieces,
+                Err(_) => return End::Cut,
+            }
+        }
+        if splitter.is_passing() {
+            return End::InPieces;
+        }
+        let rest = splitter.rest();
+        if !rest.trim_ascii().is_empty() && self.is_answer(Fields::of(&rest).data.as_deref()) {
+            // Some servers leave out the last empty line.
+            self.pass(Part::Event([rest.as_slice(), b"\n\n"].concat())).await;
+        }
+        End::Clean
+    }
+
+    async fn pass(&mut self, part: Part) {
+        let held = match part {
+            Part::Event(held) => held,
+            Part::Piece(piece) => {
+                // Nothing but an answer is so long.
+                self.answered = true;
+                return self.outlet.send(piece).await;
+            }
+        };
+        let fields = Fields::of(&held);
+        if let Some(id) = &fields.id {
+            self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
+        }
+        if let Some(retry) = fields.retry {
+            self.retry = Duration::from_millis(retry).min(MAX_RETRY);
+        }
+        self.answered = self.answered || self.is_answer(fields.data.as_deref());
+        let held = match &self.passage.workspace {
+            Some(workspace) => workspace.outward.event(held, &fields),
+            None => held,
+        };
+        self.outlet.send(held).await;
+    }
+
+    fn is_answer(&self, data: Option<&[u8]>) -> bool {
+        let envelope = data.and_then(|data| Envelope::parse(data).ok());
+        envelope.is_some_and(|it| it.kind() == Kind::Response && is_same_id(it.id(), &self.passage.id))
+    }
+
+    /// Asks for the rest of the stream, in the same upstream session and with the secrets as
+    /// they are now.
+    async fn resume(&self) -> Result<UpstreamBody, UpstreamProblem> {
+        let passage = &self.passage;
+        let (Some(workspace), Some(last_id)) = (&passage.workspace, &self.last_id) else {
+            return Err(UpstreamProblem::NotMcp);
+        };
+        let slug = passage.upstream.server.slug.as_str();
+        let server = passage.gateway.enabled_server(&passage.caller.member, slug).await;
+        let server = server.ok().flatten().ok_or(UpstreamProblem::NotMcp)?;
+        let upstream = Upstream::open(&passage.gateway, &passage.caller, server, hyper::HeaderMap::new())?;
+        let response = upstream.resume(&workspace.session, workspace.opened.as_ref(), last_id).await?;
+        if answer::is_event_stream(&response) {
+            Ok(response.into_body())
+        } else {
+            Err(UpstreamProblem::NotMcp)
+        }
+    }
+}

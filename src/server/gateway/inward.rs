@@ -1,0 +1,155 @@
+//! What a client of the workspace says without wanting an answer, on its way to the servers:
+//! its own answers to their requests, cancellations, progress, changed roots, the log level.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+
+use super::aggregate::{rpc_failure, rpc_result};
+use super::message::{Envelope, Kind};
+use super::naming::{NameInMessage, member};
+use super::outward::spliced;
+use super::problem::INVALID_PARAMS;
+use super::sessions::Session;
+use super::side_by_side::join_all;
+use super::upstream::Upstream;
+use super::{Caller, Gateway};
+use crate::server::body::AnswerBody;
+use crate::server::store::ServerRow;
+
+/// Levels of log messages (RFC 5424).
+const LOG_LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// How long a look at a session that may be opening just now may take.
+const SLOT_TIME: Duration = Duration::from_millis(100);
+
+/// For whom a message is.
+enum Recipients {
+    /// One server, by id.
+    One(String),
+    /// All with an open session.
+    All,
+}
+
+/// Finds the server of a message, and the message as the server knows it. `None` if it is for
+/// nobody.
+fn routed(session: &Session, envelope: &Envelope<'_>, body: &[u8]) -> Option<(Recipients, Bytes)> {
+    let known = &session.workspace;
+    if envelope.kind() == Kind::Response {
+        let id: String = serde_json::from_str(envelope.id()).ok()?;
+        let asked = known.server_requests.answered(&id)?;
+        let message = spliced(body, &[(envelope.id(), asked.id)])?;
+        return Some((Recipients::One(asked.server_id), message.into()));
+    }
+    match envelope.method() {
+        "notifications/cancelled" => {
+            let id = member(envelope.params()?, "requestId")?.get();
+            Some((Recipients::One(known.runs(id)?), Bytes::copy_from_slice(body)))
+        }
+        "notifications/progress" => {
+            let raw = member(envelope.params()?, "progressToken")?.get();
+            let token: String = serde_json::from_str(raw).ok()?;
+            let asked = known.server_requests.with_token(&token)?;
+            let message = spliced(body, &[(raw, asked.progress_token?)])?;
+            Some((Recipients::One(asked.server_id), message.into()))
+        }
+        "notifications/roots/list_changed" => Some((Recipients::All, Bytes::copy_from_slice(body))),
+        _ => None,
+    }
+}
+
+impl Gateway {
+    /// Passes a notification or an answer on to the server or servers it is for.
+    pub(super) async fn pass_to_servers(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        envelope: &Envelope<'_>,
+        body: &[u8],
+    ) {
+        let Some((recipients, message)) = routed(session, envelope, body) else { return };
+        let mut servers = match &recipients {
+            Recipients::One(_) => self.enabled_servers(caller).await,
+            Recipients::All => self.with_open_sessions(caller, session).await,
+        };
+        if let Recipients::One(id) = &recipients {
+            servers.retain(|server| server.id == *id);
+        }
+        join_all(servers.into_iter().map(|server| {
+            let message = message.clone();
+            async move {
+                let slug = server.slug.clone();
+                let sent = match Upstream::open(self, caller, server, HeaderMap::new()) {
+                    Ok(upstream) => upstream.notify(session, message).await,
+                    Err(problem) => Err(problem),
+                };
+                if let Err(problem) = sent {
+                    tracing::warn!(server = %slug, %problem, "a notification did not reach the server");
+                }
+            }
+        }))
+        .await;
+    }
+
+    /// The enabled servers that have a session open on behalf of the client.
+    async fn with_open_sessions(&self, caller: &Caller, session: &Session) -> Vec<ServerRow> {
+        let mut open = Vec::new();
+        for (id, slot) in session.slots() {
+            // One that is opening just now holds its slot for longer.
+            let kept = tokio::time::timeout(SLOT_TIME, slot.lock()).await;
+            if kept.is_ok_and(|kept| kept.is_some()) {
+                open.push(id);
+            }
+        }
+        let mut servers = self.enabled_servers(caller).await;
+        servers.retain(|server| open.contains(&server.id));
+        servers
+    }
+
+    async fn enabled_servers(&self, caller: &Caller) -> Vec<ServerRow> {
+        let mut servers = self.project.store.servers(&caller.member.workspace_id).await.unwrap_or_default();
+        servers.retain(|server| server.enabled);
+        servers
+    }
+
+    /// Sets the level of log messages on all servers that have them, now and when their
+    /// session opens.
+    pub(super) async fn set_log_level(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        envelope: &Envelope<'_>,
+        body: &[u8],
+    ) -> Response<AnswerBody> {
+        let level = envelope.params().and_then(|params| NameInMessage::find(params, &["level"]));
+        let Some(level) = level.filter(|level| LOG_LEVELS.contains(&level.text.as_ref())) else {
+            return rpc_failure(envelope.id(), INVALID_PARAMS, "params.level is none of the log levels");
+        };
+        session.workspace.set_log_level(&level.text);
+        let message = Bytes::copy_from_slice(body);
+        let servers = self.with_open_sessions(caller, session).await;
+        join_all(servers.into_iter().map(|server| {
+            let message = message.clone();
+            async move {
+                let slug = server.slug.clone();
+                let setting = async {
+                    let upstream = Upstream::open(self, caller, server, HeaderMap::new())?;
+                    if upstream.offers(session).await?.logging {
+                        upstream.notify(session, message).await?;
+                    }
+                    Ok::<(), super::problem::UpstreamProblem>(())
+                };
+                if let Err(problem) = setting.await {
+                    tracing::warn!(server = %slug, %problem, "a server did not get the log level");
+                }
+            }
+        }))
+        .await;
+        rpc_result(envelope.id(), "{}")
+    }
+}

@@ -1,0 +1,204 @@
+//! An upstream's answer on its way to the client. JSON passes as it is; events pass one by
+//! one. What breaks off before the answer is there becomes one JSON-RPC error, as long as
+//! that can still be told apart from what was sent. Memory stays bounded: no more than a
+//! mebibyte of an answer is held.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
+
+use super::answer::{self, Answer};
+use super::event_relay::EventRelay;
+use super::event_splitter::{EventSplitter, Fields, Part};
+use super::message::Envelope;
+use super::outward::Outward;
+use super::problem::{UpstreamProblem, upstream_error};
+use super::relay_body::{BrokenOff, Outlet, RelayBody};
+use super::sessions::{Session, UpstreamSession};
+use super::upstream::Upstream;
+use super::upstream_body::UpstreamBody;
+use super::workspace_session::Running;
+use super::{Caller, Gateway};
+use crate::server::body::AnswerBody;
+use crate::server::response::json_answer;
+
+/// Longest JSON answer that is held until it is complete, in bytes.
+const HOLD_LIMIT: usize = 1 << 20;
+/// A stream on which nothing came for so long gets a comment, so that it is seen to be alive.
+pub(super) const KEEP_ALIVE_TIME: Duration = Duration::from_secs(15);
+/// That comment.
+pub(super) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// A request whose answer is passed on.
+pub(super) struct Passage {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) caller: Rc<Caller>,
+    pub(super) upstream: Upstream,
+    /// The request's id, as the client wrote it.
+    pub(super) id: String,
+    /// On the route of a workspace: what is said differently to the client.
+    pub(super) workspace: Option<OnWorkspace>,
+}
+
+/// What the route of a workspace adds: there the gateway goes on after an early end itself.
+pub(super) struct OnWorkspace {
+    pub(super) session: Arc<Session>,
+    pub(super) outward: Outward,
+    /// The upstream session that the request was made in.
+    pub(super) opened: Option<UpstreamSession>,
+    pub(super) _running: Running,
+}
+
+impl Passage {
+    /// The error document for a problem, with a line in the log.
+    pub(super) fn failure(&self, problem: UpstreamProblem) -> Vec<u8> {
+        let (request_id, server) = (&self.caller.request_id, &self.upstream.server.slug);
+        tracing::warn!(request_id, server = %server, token = %self.caller.member.token_id, %problem, "a call failed");
+        upstream_error(&self.id, server.as_str(), problem)
+    }
+
+    /// Answers with what came back.
+    pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
+        match answered {
+            Ok(Answer::Stream(response)) if answer::is_event_stream(&response) => {
+                let (parts, body) = response.into_parts();
+                streamed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(body))
+            }
+            Ok(Answer::Stream(response)) => self.json(*response).await,
+            Ok(Answer::Whole(status, body)) => json_answer(status, body),
+            Err(problem) => json_answer(StatusCode::OK, self.failure(problem)),
+        }
+    }
+
+    async fn json(self, response: Response<UpstreamBody>) -> Response<AnswerBody> {
+        let (parts, mut body) = response.into_parts();
+        let mut held: Vec<u8> = Vec::new();
+        while held.len() <= HOLD_LIMIT {
+            let Some(frame) = body.frame().await else {
+                let cut = ends_without_saying(&parts.headers) && Envelope::parse(&held).is_err();
+                if cut || held.trim_ascii().is_empty() {
+                    return json_answer(StatusCode::OK, self.failure(UpstreamProblem::Cut));
+                }
+                let mut response = json_answer(StatusCode::OK, held);
+                describe(&parts.headers, response.headers_mut());
+                return response;
+            };
+            match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(piece)) => held.extend_from_slice(&piece),
+                Ok(Err(_)) => {}
+                Err(_) => return json_answer(StatusCode::OK, self.failure(UpstreamProblem::Cut)),
+            }
+        }
+        streamed(&parts.headers, move |outlet| copy(self, held.into(), body, outlet))
+    }
+}
+
+/// The rest of a JSON answer that is too long to be held. If it is cut, so is the client's.
+async fn copy(
+    passage: Passage,
+    held: Bytes,
+    mut body: UpstreamBody,
+    outlet: Outlet,
+) -> Result<(), BrokenOff> {
+    outlet.send(held).await;
+    while let Some(frame) = body.frame().await {
+        match frame.map(hyper::body::Frame::into_data) {
+            Ok(Ok(piece)) => outlet.send(piece).await,
+            Ok(Err(_)) => {}
+            Err(_) => {
+                let _ = passage.failure(UpstreamProblem::Cut);
+                return Err(BrokenOff);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the end of the connection is the only sign of the body's end.
+fn ends_without_saying(headers: &HeaderMap) -> bool {
+    let coded = headers.contains_key(CONTENT_ENCODING);
+    !coded && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Of the upstream's headers only what describes its bytes.
+fn describe(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+        if let Some(value) = from.get(&name) {
+            to.insert(name, value.clone());
+        }
+    }
+}
+
+/// A stream of messages that belong to no request, as it comes. The session does not go idle
+/// meanwhile.
+pub(super) async fn pass_stream(
+    session: Arc<Session>,
+    mut body: UpstreamBody,
+    outlet: Outlet,
+) -> Result<(), BrokenOff> {
+    let mut between_events = true;
+    loop {
+        session.touch();
+        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
+            Err(_) if between_events => outlet.send(KEEP_ALIVE).await,
+            Err(_) => {}
+            Ok(None) => return Ok(()),
+            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(piece)) => {
+                    between_events =
+                        [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
+                    outlet.send(piece).await;
+                }
+                Ok(Err(_)) => {}
+                Err(_) => return Err(BrokenOff),
+            },
+        }
+    }
+}
+
+/// The rest of a stream of one server of a workspace.
+pub(super) async fn pass_translated(
+    outward: Outward,
+    mut body: UpstreamBody,
+    outlet: Outlet,
+) -> Result<(), BrokenOff> {
+    let mut splitter = EventSplitter::default();
+    loop {
+        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
+            Err(_) if splitter.is_passing() => {}
+            Err(_) => outlet.send(KEEP_ALIVE).await,
+            Ok(None) => return Ok(()),
+            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(piece)) => {
+                    for part in splitter.push(&piece) {
+                        match part {
+                            Part::Event(held) => {
+                                let fields = Fields::of(&held);
+                                outlet.send(outward.event(held, &fields)).await;
+                            }
+                            Part::Piece(piece) => outlet.send(piece).await,
+                        }
+                    }
+                }
+                Ok(Err(_)) => {}
+                Err(_) => return Err(BrokenOff),
+            },
+        }
+    }
+}
+
+/// The one place where a streamed answer is made.
+pub(super) fn streamed<F>(describing: &HeaderMap, write: impl FnOnce(Outlet) -> F) -> Response<AnswerBody>
+where
+    F: Future<Output = Result<(), BrokenOff>> + 'static,
+{
+    let mut response = Response::new(AnswerBody::Streamed(Box::pin(RelayBody::new(write))));
+    describe(describing, response.headers_mut());
+    response
+}

@@ -1,0 +1,174 @@
+//! What a session on the route of a workspace remembers beside its upstream sessions: which
+//! server runs which request, what servers asked the client, what the client subscribed to,
+//! and the level of log messages it wants.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::capabilities::Capabilities;
+use super::message::Envelope;
+use super::naming::NameInMessage;
+use super::resource_index::ResourceIndex;
+use super::server_requests::ServerRequests;
+
+/// Subscriptions of one session.
+const MAX_SUBSCRIPTIONS: usize = 1000;
+
+/// The memory of one session.
+#[derive(Default)]
+pub(super) struct WorkspaceSession {
+    /// Which server announced which resource.
+    pub(super) resources: ResourceIndex,
+    /// What servers asked the client.
+    pub(super) server_requests: ServerRequests,
+    announced: Mutex<Capabilities>,
+    /// Ids of requests under way, as they were written, and the server that runs each.
+    running: Mutex<HashMap<String, String>>,
+    subscriptions: Mutex<HashSet<Subscription>>,
+    log_level: Mutex<Option<String>>,
+    /// Counts the streams that the client opened with GET; only the newest is fed.
+    stream: watch::Sender<u64>,
+}
+
+/// A resource that the client subscribed to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Subscription {
+    /// The server.
+    pub(super) server_id: String,
+    /// The server's own URI.
+    pub(super) uri: String,
+    /// Whether the client named it without the slug, and wants it named so.
+    pub(super) bare: bool,
+}
+
+/// Notes that a request is under way, as long as it lives.
+pub(super) struct Running {
+    session: Arc<super::sessions::Session>,
+    id: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        unpoisoned(&self.session.workspace.running).remove(&self.id);
+    }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes which server runs a request of the session.
+pub(super) fn running(session: &Arc<super::sessions::Session>, id: &str, server_id: &str) -> Running {
+    unpoisoned(&session.workspace.running).insert(id.to_owned(), server_id.to_owned());
+    Running { session: Arc::clone(session), id: id.to_owned() }
+}
+
+impl WorkspaceSession {
+    /// The server that runs the request with this id.
+    pub(super) fn runs(&self, id: &str) -> Option<String> {
+        unpoisoned(&self.running).get(id).cloned()
+    }
+
+    /// Remembers a subscription.
+    pub(super) fn subscribe(&self, subscription: Subscription) {
+        let mut subscriptions = unpoisoned(&self.subscriptions);
+        if subscriptions.len() < MAX_SUBSCRIPTIONS {
+            subscriptions.insert(subscription);
+        }
+    }
+
+    /// Forgets a subscription, however it was named.
+    pub(super) fn unsubscribe(&self, server_id: &str, uri: &str) {
+        unpoisoned(&self.subscriptions).retain(|one| one.server_id != server_id || one.uri != uri);
+    }
+
+    /// Remembers what a request asks of its server for as long as the session lives, on a route
+    /// where names are the server's own.
+    pub(super) fn note_wish(&self, server_id: &str, envelope: &Envelope<'_>) {
+        let text = |name| envelope.params().and_then(|params| NameInMessage::find(params, &[name]));
+        match envelope.method() {
+            "logging/setLevel" => {
+                text("level").into_iter().for_each(|level| self.set_log_level(&level.text));
+            }
+            "resources/subscribe" => {
+                let uri = text("uri").map(|uri| uri.text.into_owned());
+                let server_id = server_id.to_owned();
+                uri.into_iter().for_each(|uri| {
+                    self.subscribe(Subscription { server_id: server_id.clone(), uri, bare: true })
+                });
+            }
+            "resources/unsubscribe" => {
+                text("uri").into_iter().for_each(|uri| self.unsubscribe(server_id, &uri.text));
+            }
+            _ => {}
+        }
+    }
+
+    /// The URIs at one server that the client subscribed to.
+    pub(super) fn subscriptions(&self, server_id: &str) -> HashSet<String> {
+        let subscriptions = unpoisoned(&self.subscriptions);
+        subscriptions.iter().filter(|one| one.server_id == server_id).map(|one| one.uri.clone()).collect()
+    }
+
+    /// Whether the client knows this resource without the slug only.
+    pub(super) fn is_bare(&self, server_id: &str, uri: &str) -> bool {
+        let subscriptions = unpoisoned(&self.subscriptions);
+        let mut named = subscriptions.iter().filter(|one| one.server_id == server_id && one.uri == uri);
+        named.next().is_some_and(|first| first.bare && named.all(|one| one.bare))
+    }
+
+    /// The level of log messages that the client wants, as JSON.
+    pub(super) fn log_level(&self) -> Option<String> {
+        unpoisoned(&self.log_level).clone()
+    }
+
+    /// Remembers it, for servers whose session opens later.
+    pub(super) fn set_log_level(&self, level: &str) {
+        *unpoisoned(&self.log_level) = Some(level.to_owned());
+    }
+
+    /// Remembers what is announced to the client.
+    pub(super) fn announce(&self, offers: Capabilities) {
+        *unpoisoned(&self.announced) = Capabilities { instructions: None, ..offers };
+    }
+
+    /// What was announced to the client.
+    pub(super) fn announced(&self) -> Capabilities {
+        unpoisoned(&self.announced).clone()
+    }
+
+    /// Begins a stream of the client's; the one before ends. The answer changes when another begins.
+    pub(super) fn begin_stream(&self) -> watch::Receiver<u64> {
+        self.stream.send_modify(|count| *count += 1);
+        self.stream.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscriptions() {
+        let session = WorkspaceSession::default();
+        let subscription = |bare| Subscription { server_id: "a".to_owned(), uri: "x:1".to_owned(), bare };
+        session.subscribe(subscription(true));
+        assert!(session.is_bare("a", "x:1"));
+        session.subscribe(subscription(false));
+        assert!(!session.is_bare("a", "x:1") && !session.is_bare("b", "x:1"));
+        assert_eq!(session.subscriptions("a"), ["x:1".to_owned()].into());
+        session.unsubscribe("a", "x:1");
+        assert!(session.subscriptions("a").is_empty() && !session.is_bare("a", "x:1"));
+    }
+
+    #[test]
+    fn only_the_newest_stream_goes_on() {
+        let session = WorkspaceSession::default();
+        let first = session.begin_stream();
+        assert!(!first.has_changed().unwrap());
+        let second = session.begin_stream();
+        assert!(first.has_changed().unwrap() && !second.has_changed().unwrap());
+    }
+}

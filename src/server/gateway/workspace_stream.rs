@@ -1,0 +1,168 @@
+//! GET on the route of a workspace: one stream to the client, fed by the streams of all
+//! servers of its session, and by the gateway itself when the workspace changes. Changes are
+//! found in the store's rows, so that those made through another process are seen too.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::answer;
+use super::event_splitter::event;
+use super::naming::Naming;
+use super::outward::Outward;
+use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, pass_translated, streamed};
+use super::relay_body::{BrokenOff, Outlet};
+use super::server_stream::ServerStream;
+use super::sessions::Session;
+use super::upstream::{Upstream, passing_headers};
+use super::{Caller, Gateway};
+use crate::server::body::AnswerBody;
+use crate::server::store::ServerRow;
+
+/// How often the store is asked whether the workspace has changed.
+const LOOK_TIME: Duration = Duration::from_secs(2);
+/// Events that wait for a slow client; the servers wait after that.
+const WAITING_EVENTS: usize = 8;
+
+impl Gateway {
+    /// Answers GET: the rest of a stream after the event that the client names, if that came
+    /// from a server here, or else the stream of messages that belong to no request.
+    pub(super) async fn aggregate_listen(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        headers: &HeaderMap,
+    ) -> Response<AnswerBody> {
+        if let Some(rest) = self.rest_of_stream(caller, session, headers).await {
+            return rest;
+        }
+        let mut describing = HeaderMap::new();
+        describing.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
+        streamed(&describing, move |outlet| {
+            let (events, waiting) = mpsc::channel(WAITING_EVENTS);
+            let servers = HashMap::new();
+            let stream = WorkspaceStream { gateway, caller, session, outlet, events, servers, seen: None };
+            stream.run(waiting)
+        })
+    }
+
+    /// The rest of a stream, from the server whose slug the event's id begins with.
+    async fn rest_of_stream(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        headers: &HeaderMap,
+    ) -> Option<Response<AnswerBody>> {
+        let (slug, id) = Naming::Uri.split(headers.get("last-event-id")?.to_str().ok()?)?;
+        let id = HeaderValue::from_str(id).ok()?;
+        let server = self.enabled_server(&caller.member, slug).await.ok()??;
+        let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers)).ok()?;
+        let kept = session.slot(&server.id).lock().await.clone();
+        let response = upstream.resume(session, kept.as_ref(), &id).await.ok()?;
+        if !answer::is_event_stream(&response) {
+            answer::drain(response).await;
+            return None;
+        }
+        let outward = Outward::new(session, &server);
+        let (parts, body) = response.into_parts();
+        Some(streamed(&parts.headers, move |outlet| pass_translated(outward, body, outlet)))
+    }
+}
+
+/// What of a server's rows makes lists change.
+type Seen = HashMap<String, u64>;
+
+struct WorkspaceStream {
+    gateway: Arc<Gateway>,
+    caller: Rc<Caller>,
+    session: Arc<Session>,
+    outlet: Outlet,
+    events: mpsc::Sender<Vec<u8>>,
+    servers: HashMap<String, ServerStream>,
+    seen: Option<Seen>,
+}
+
+impl WorkspaceStream {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Vec<u8>>) -> Result<(), BrokenOff> {
+        let mut newest = self.session.workspace.begin_stream();
+        let mut look = tokio::time::interval(LOOK_TIME);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut quiet_since = Instant::now();
+        // Sent at once, so that the client knows that it is heard.
+        self.outlet.send(KEEP_ALIVE).await;
+        loop {
+            tokio::select! {
+                _ = newest.changed() => return Ok(()),
+                Some(event) = waiting.recv() => {
+                    self.outlet.send(event).await;
+                    quiet_since = Instant::now();
+                }
+                () = tokio::time::sleep_until(quiet_since + KEEP_ALIVE_TIME) => {
+                    self.outlet.send(KEEP_ALIVE).await;
+                    quiet_since = Instant::now();
+                }
+                _ = look.tick() => {
+                    if !self.gateway.sessions.is_open(&self.session) {
+                        return Ok(());
+                    }
+                    self.session.touch();
+                    self.look().await;
+                }
+            }
+        }
+    }
+
+    /// Follows the changes of the workspace.
+    async fn look(&mut self) {
+        let member = &self.caller.member;
+        let Ok(mut servers) = self.gateway.project.store.servers(&member.workspace_id).await else { return };
+        servers.retain(|server| server.enabled);
+        let now: Seen = servers.iter().map(|server| (server.id.clone(), facts(server))).collect();
+        let before = self.seen.replace(now.clone());
+        if before.as_ref().is_some_and(|before| *before != now) {
+            self.tell_of_change().await;
+        }
+        self.servers.retain(|id, _| now.contains_key(id));
+        for server in servers {
+            let changed = before.as_ref().is_some_and(|before| before.get(&server.id) != now.get(&server.id));
+            let is_fed = self.servers.get(&server.id).is_some_and(|stream| stream.is_current(&self.session));
+            if changed || !is_fed {
+                // The old one ends first.
+                self.servers.remove(&server.id);
+                let (gateway, caller) = (Arc::clone(&self.gateway), Rc::clone(&self.caller));
+                let (session, events) = (Arc::clone(&self.session), self.events.clone());
+                let id = server.id.clone();
+                self.servers.insert(id, ServerStream::start(gateway, caller, session, server, events));
+            }
+        }
+    }
+
+    async fn tell_of_change(&self) {
+        let announced = self.session.workspace.announced();
+        let lists = [("tools", true), ("prompts", announced.prompts), ("resources", announced.resources)];
+        for (list, _) in lists.into_iter().filter(|(_, announced)| *announced) {
+            let method = format!("notifications/{list}/list_changed");
+            let message = json!({"jsonrpc": "2.0", "method": method}).to_string();
+            self.outlet.send(event(message.as_bytes())).await;
+        }
+    }
+}
+
+/// A number that changes with the server's slug, URL, secrets and rules.
+fn facts(server: &ServerRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (server.slug.as_str(), server.url.as_str(), server.has_damaged_secret).hash(&mut hasher);
+    for secret in &server.secrets {
+        secret.row_mac.hash(&mut hasher);
+    }
+    hasher.finish()
+}
