@@ -174,8 +174,7 @@ fn notifications_and_answers_get_202_and_nothing_else() {
 fn unknown_methods_and_tools() {
     let stage = Stage::set();
     let session = stage.companion.session(&stage.token, None);
-    for method in ["resources/list", "prompts/get", "logging/setLevel", "completion/complete", "nonsense", ""]
-    {
+    for method in ["tasks/list", "server/nonsense", "sampling/createMessage", "nonsense", ""] {
         let answer = session.send(&message(method, &json!({})), &[]);
         refused(&answer, 200, -32601);
         assert_eq!(answer.json()["id"], 1);
@@ -204,12 +203,18 @@ fn unknown_methods_and_tools() {
 fn other_methods_of_http() {
     let stage = Stage::set();
     let [all, one] = stage.sessions();
-    for method in ["GET", "PUT", "PATCH", "OPTIONS", "TRACE"] {
-        let answer = send(&all, method, &[("Accept", "text/event-stream")], b"");
-        refused(&answer, 405, -32600);
-        assert!(answer.header("Allow").is_some_and(|allow| allow.contains("POST")));
-        // This upstream answers a GET with JSON: it has no stream either.
-        refused(&send(&one, method, &[("Accept", "text/event-stream")], b""), 405, -32600);
+    for method in ["PUT", "PATCH", "OPTIONS", "TRACE"] {
+        for session in [&all, &one] {
+            let answer = send(session, method, &[("Accept", "text/event-stream")], b"");
+            refused(&answer, 405, -32600);
+            assert_eq!(answer.header("Allow"), Some("GET, POST, DELETE"));
+        }
+    }
+    // This upstream answers a GET with JSON: it has no stream.
+    refused(&send(&one, "GET", &[("Accept", "text/event-stream")], b""), 405, -32600);
+    for session in [&all, &one] {
+        refused(&send(session, "GET", &[("Accept", "application/json")], b""), 406, -32600);
+        refused(&send(session, "GET", &[], b""), 406, -32600);
     }
     for session in [&all, &one] {
         let answer = send(session, "DELETE", &[], b"");

@@ -173,15 +173,26 @@ fn chunk(piece: &[u8]) -> Vec<u8> {
 const EVENTS_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
 const JSON_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
 
-/// Legal, and unlike what most servers write.
-const EVENTS: &str = concat!(
-    "\u{feff}: a comment\r\n:\r\n\r\nid: 1\r\nretry: 1500\r\nevent: message\r\n",
-    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"data\":\"日本 🔑\"}}\r\n\r\n",
-    "id\ndata\n\ndata: {\"jsonrpc\":\"2.0\",\r",
-    "data:\"id\":1,\"result\":\ndata:  {\"content\": []}}\n\nunknown: field\n\n\n: bye\n\n",
-);
+/// Legal, and unlike what most servers write: each event, and how it looks on the route of the
+/// workspace, if otherwise.
+const EVENTS: [(&str, Option<&str>); 7] = [
+    ("\u{feff}: a comment\r\n:\r\n\n", None),
+    (
+        "id: 1\r\nretry: 1500\r\nevent: message\r\n\
+         data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"data\":\"日本 🔑\"}}\r\n\n",
+        Some(
+            "id: hand+1\nretry: 1500\nevent: message\n\
+             data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"data\":\"日本 🔑\"}}\n\n",
+        ),
+    ),
+    ("id\ndata\n\n", Some("id: \ndata\n\n")),
+    ("data: {\"jsonrpc\":\"2.0\",\rdata:\"id\":1,\"result\":\ndata:  {\"content\": []}}\n\n", None),
+    ("unknown: field\n\n", None),
+    ("\n", None),
+    (": bye\n\n", None),
+];
 
-/// Writes each piece after the client has got the one before.
+/// Writes each event, in pieces, after the client has got the one before.
 fn in_pieces(stage: &ByHand, slug: Option<&str>, tool: &str, size: usize, chunked: bool) {
     let session = stage.session(slug);
     let client = Client::call(&session, tool);
@@ -190,10 +201,13 @@ fn in_pieces(stage: &ByHand, slug: Option<&str>, tool: &str, size: usize, chunke
     upstream.write_all(format!("{EVENTS_HEAD}{framing}").as_bytes()).unwrap();
     let mut client = Client::answered(client);
     client.is_ok_with(&["content-type: text/event-stream"]);
-    for piece in EVENTS.as_bytes().chunks(size) {
-        let framed = if chunked { chunk(piece) } else { piece.to_vec() };
-        upstream.write_all(&framed).unwrap();
-        assert_eq!(client.exactly(piece.len()), piece);
+    for (event, on_workspace) in EVENTS {
+        for piece in event.as_bytes().chunks(size) {
+            let framed = if chunked { chunk(piece) } else { piece.to_vec() };
+            upstream.write_all(&framed).unwrap();
+        }
+        let expected = on_workspace.filter(|_| slug.is_none()).unwrap_or(event);
+        assert_eq!(String::from_utf8(client.exactly(expected.len())).unwrap(), expected);
     }
     if chunked {
         upstream.write_all(b"0\r\n\r\n").unwrap();
@@ -207,7 +221,7 @@ fn in_pieces(stage: &ByHand, slug: Option<&str>, tool: &str, size: usize, chunke
 fn events_are_passed_on_as_they_come() {
     let stage = ByHand::start();
     for (slug, tool) in BOTH_ROUTES {
-        for size in [1, 7, 64, EVENTS.len()] {
+        for size in [1, 7, 64, 4096] {
             in_pieces(&stage, slug, tool, size, true);
             in_pieces(&stage, slug, tool, size, false);
         }
@@ -223,7 +237,8 @@ fn the_stream_of_one_server_is_passed_on_as_it_comes() {
     upstream.write_all(format!("{EVENTS_HEAD}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).unwrap();
     let mut client = Client::answered(client);
     client.is_ok_with(&["content-type: text/event-stream"]);
-    for piece in EVENTS.as_bytes().chunks(20) {
+    let events: String = EVENTS.iter().map(|(event, _)| *event).collect();
+    for piece in events.as_bytes().chunks(20) {
         upstream.write_all(&chunk(piece)).unwrap();
         assert_eq!(client.exactly(piece.len()), piece);
     }
@@ -319,39 +334,84 @@ fn a_client_that_leaves_closes_the_upstreams_connection() {
 }
 
 #[test]
-fn a_body_that_is_cut_off_does_not_end_cleanly() {
+fn a_cut_answer_becomes_one_error() {
     let stage = ByHand::start();
     let half = r#"{"jsonrpc":"2.0","id":1,"result":{"content":["#;
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     let whole_chunk = String::from_utf8(chunk(half.as_bytes())).unwrap();
     for (slug, tool) in BOTH_ROUTES {
         let session = stage.session(slug);
-        let cut_bodies = [
-            (format!("{JSON_HEAD}Content-Length: 5000\r\n\r\n{half}"), half),
-            (format!("{JSON_HEAD}{chunked}{whole_chunk}"), half),
-            (format!("{JSON_HEAD}{chunked}ff\r\n{half}"), half),
-            (format!("{EVENTS_HEAD}{chunked}8\r\ndata: {{\n\r\n"), "data: {\n"),
-            (format!("{EVENTS_HEAD}{chunked}5\r\n: h"), ": h"),
+        let json = [
+            format!("{JSON_HEAD}Content-Length: 5000\r\n\r\n{half}"),
+            format!("{JSON_HEAD}{chunked}{whole_chunk}"),
+            format!("{JSON_HEAD}{chunked}ff\r\n{half}"),
+            // The end of the connection is the only sign of the end, and it came too early.
+            format!("{JSON_HEAD}\r\n{half}"),
+            // Empty.
+            format!("{JSON_HEAD}Content-Length: 0\r\n\r\n"),
+            format!("{JSON_HEAD}{chunked}0\r\n\r\n"),
+            // Before the head is complete.
+            String::new(),
+            "HTTP/1.1 200 OK\r\nContent-Ty".to_owned(),
+            "garbage\r\n\r\n".to_owned(),
         ];
-        for (answer, body) in cut_bodies {
+        for bytes in json {
             let client = Client::call(&session, tool);
-            let mut upstream = stage.socket();
-            upstream.write_all(answer.as_bytes()).unwrap();
-            let mut client = Client::answered(client);
-            assert_eq!(client.exactly(body.len()), body.as_bytes());
-            drop(upstream);
-            // An error that is no time-out: the connection was closed.
-            let kind = client.rest().map_err(|error| error.kind());
-            let broken = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
-            assert!(kind.as_ref().is_err_and(|kind| broken.contains(kind)), "{answer}: {kind:?}");
-        }
-        // Before the head is complete there is still time for an error document.
-        for answer in ["", "HTTP/1.1 200 OK\r\nContent-Ty", "garbage\r\n\r\n"] {
-            let client = Client::call(&session, tool);
-            stage.socket().write_all(answer.as_bytes()).unwrap();
+            stage.socket().write_all(bytes.as_bytes()).unwrap();
             let answer = read_answer(&mut BufReader::new(client)).unwrap();
-            assert_eq!(answer.json()["error"]["data"]["reason"], "cut", "{}", answer.text());
+            assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(1)), "{bytes}");
+            assert_eq!(answer.json()["error"]["data"]["reason"], "cut", "{bytes}: {}", answer.text());
+        }
+        let answer = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
+        let events = [
+            format!("{EVENTS_HEAD}{chunked}8\r\ndata: {{\n\r\n"),
+            format!("{EVENTS_HEAD}{chunked}5\r\n: h"),
+            format!("{EVENTS_HEAD}{chunked}0\r\n\r\n"),
+            format!("{EVENTS_HEAD}\r\n"),
+            // The answer to something else, and an answer that was not complete.
+            format!("{EVENTS_HEAD}\r\ndata: {answer}\n\ndata: {half}"),
+        ];
+        for bytes in events {
+            let client = Client::call(&session, tool);
+            stage.socket().write_all(bytes.as_bytes()).unwrap();
+            let text = String::from_utf8(Client::answered(client).rest().unwrap()).unwrap();
+            let data: Vec<serde_json::Value> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .map(|data| serde_json::from_str(data).unwrap())
+                .collect();
+            let errors: Vec<_> = data.iter().filter(|one| one["id"] == 1).collect();
+            assert_eq!(errors.len(), 1, "{bytes}: {text}");
+            assert_eq!(errors[0]["error"]["data"]["reason"], "cut", "{bytes}: {text}");
         }
         assert_eq!(session.tools().len(), 1, "the session goes on");
+    }
+}
+
+#[test]
+fn a_long_answer_that_is_cut_does_not_end_cleanly() {
+    let stage = ByHand::start();
+    let long = "x".repeat(3 << 20);
+    for (slug, tool) in BOTH_ROUTES {
+        let session = stage.session(slug);
+        let begun = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":["{long}"#);
+        for bytes in [
+            format!("{JSON_HEAD}Content-Length: 5000000\r\n\r\n{begun}"),
+            format!("{EVENTS_HEAD}Connection: close\r\n\r\ndata: {begun}"),
+        ] {
+            let client = Client::call(&session, tool);
+            let mut upstream = stage.socket();
+            thread::scope(|scope| {
+                scope.spawn(move || upstream.write_all(bytes.as_bytes()).unwrap());
+                // An error that is no time-out: the connection was closed.
+                let kind = Client::answered(client).rest().map_err(|error| error.kind());
+                let broken = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+                assert!(
+                    kind.as_ref().is_err_and(|kind| broken.contains(kind)),
+                    "{:?}",
+                    kind.map(|it| it.len())
+                );
+            });
+        }
     }
 }

@@ -194,7 +194,7 @@ fn token_rows_cannot_be_given_more() {
         let headers = [("Authorization", bearer.as_str())];
         crate::harness::request(scene.companion.address, "GET", path, &headers, b"").status
     };
-    assert_eq!(status(&scene, &scene.token, "/ws/default"), 405);
+    assert_eq!(status(&scene, &scene.token, "/ws/default"), 406);
     scene.change(
         "UPDATE workspace_tokens SET revoked_at = NULL;
          INSERT INTO workspaces VALUES ('w2', 'second', 'second', 0)",

@@ -25,7 +25,7 @@ fn rows(companion: &Companion, workspace: &str) -> Vec<Value> {
     companion.admin("GET", &path, None).json()["tokens"].as_array().unwrap().clone()
 }
 
-/// The status a GET on the workspace's gateway gets: 405 with a token that is accepted.
+/// The status a GET on the workspace's gateway gets: 406 with a token that is accepted.
 fn knock(companion: &Companion, token: &str, path: &str) -> u16 {
     let authorization = format!("Bearer {token}");
     request(companion.address, "GET", path, &[("Authorization", authorization.as_str())], b"").status
@@ -40,7 +40,7 @@ fn shown_once() {
     assert_eq!((id.len(), random.len()), (12, 43), "standard output is the token and nothing else");
     assert!(token[4..].replacen('_', "", 1).bytes().all(|byte| byte.is_ascii_alphanumeric()));
     assert!(ended.err.starts_with("This token is shown once."), "{}", ended.err);
-    assert_eq!(knock(&companion, token, "/ws/default"), 405);
+    assert_eq!(knock(&companion, token, "/ws/default"), 406);
     let list = cli(&companion, &["workspace", "token", "list", "default"]).expect(0);
     let today = &jiff::Timestamp::now().to_string()[..10];
     let row = format!("{id}   anna   {today}   never     -           active");
@@ -107,7 +107,7 @@ fn a_token_ends_when_its_time_is_over() {
     let start = Instant::now();
     let document = create(&companion, &json!({"name": "short", "expires_in": 1})).json();
     let token = document["secret"].as_str().unwrap();
-    assert_eq!(knock(&companion, token, "/ws/default"), 405);
+    assert_eq!(knock(&companion, token, "/ws/default"), 406);
     let day_long = create(&companion, &json!({"name": "long", "expires_in": 86_400})).json();
     let deadline = start + Duration::from_secs(20);
     while knock(&companion, token, "/ws/default") != 401 {
@@ -121,7 +121,7 @@ fn a_token_ends_when_its_time_is_over() {
     let life = |row: &Value| (time(row, "expires_at") - time(row, "created_at")).as_secs();
     assert!((1..=2).contains(&life(&row)), "{row}");
     assert_eq!(life(&day_long["token"]), 86_400);
-    assert_eq!(knock(&companion, day_long["secret"].as_str().unwrap(), "/ws/default"), 405);
+    assert_eq!(knock(&companion, day_long["secret"].as_str().unwrap(), "/ws/default"), 406);
     let list = cli(&companion, &["workspace", "token", "list", "default"]).expect(0);
     assert!(list.out.lines().any(|line| line.contains("short") && line.ends_with("expired")), "{}", list.out);
 }
@@ -166,7 +166,7 @@ fn a_revoked_token_is_refused_from_the_next_request_on() {
     assert_eq!(knock(&companion, token, "/ws/default"), 401);
     assert_eq!(upstream.received().len(), before);
     assert_eq!(rows(&companion, "default")[0]["status"], "revoked");
-    assert_eq!(knock(&companion, &other, "/ws/default"), 405, "the others stay");
+    assert_eq!(knock(&companion, &other, "/ws/default"), 406, "the others stay");
     // Again is no failure; what is not there is.
     assert_eq!(companion.admin("DELETE", &format!("{TOKENS}/{id}"), None).status, 204);
     companion.admin("DELETE", &format!("{TOKENS}/000000000000"), None).expect_error(404, "not_found");
@@ -192,15 +192,15 @@ fn revoked_by_the_whole_token_that_was_pasted() {
 fn tokens_belong_to_one_workspace() {
     let companion = companion();
     let (own, other) = (companion.token("team-a"), companion.token("default"));
-    assert_eq!((knock(&companion, &own, "/ws/team-a"), knock(&companion, &own, "/ws/default")), (405, 401));
+    assert_eq!((knock(&companion, &own, "/ws/team-a"), knock(&companion, &own, "/ws/default")), (406, 401));
     assert_eq!(
         (knock(&companion, &other, "/ws/team-a"), knock(&companion, &other, "/ws/default")),
-        (401, 405)
+        (401, 406)
     );
     // Nor does another workspace's route list or revoke it.
     assert_eq!(rows(&companion, "team-a").len(), 1);
     companion.admin("DELETE", &format!("{TOKENS}/{}", &own[4..16]), None).expect_error(404, "not_found");
-    assert_eq!(knock(&companion, &own, "/ws/team-a"), 405);
+    assert_eq!(knock(&companion, &own, "/ws/team-a"), 406);
     let unknown = companion.admin("GET", "/api/v1/admin/workspaces/zzz/tokens", None);
     unknown.expect_error(404, "not_found");
 }

@@ -171,8 +171,9 @@ fn the_injected_header_is_on_every_request() {
         let session = companion.session(&token, slug);
         session.tools();
         session.call(tool);
-        let listening = bare(&session, "GET");
-        assert_eq!(listening, if slug.is_some() { 200 } else { 405 });
+        if slug.is_some() {
+            assert_eq!(bare(&session, "GET"), 200);
+        }
         assert_eq!(bare(&session, "DELETE"), 204);
     }
     let methods: HashSet<String> = keeper.upstream.received().iter().map(Received::method).collect();

@@ -194,13 +194,13 @@ fn deleted_with_all_that_is_in_it() {
         let headers = [("Authorization", authorization.as_str())];
         request(companion.address, "GET", "/ws/team-a", &headers, b"").status
     };
-    assert_eq!(gateway(), 405, "accepted, only not for GET");
+    assert_eq!(gateway(), 406, "accepted, only not without Accept");
     at_home(&companion, &home, &["workspace", "use", "team-a"]).run().expect(0);
 
     let ended =
         at_home(&companion, &home, &["workspace", "delete", "team-a"]).stdin("team-a\n").run().expect(2);
     assert!(ended.err.contains("hint: pass --yes"), "{}", ended.err);
-    assert_eq!(gateway(), 405);
+    assert_eq!(gateway(), 406);
     at_home(&companion, &home, &["workspace", "delete", "team-a", "--yes"])
         .run()
         .prints("Workspace deleted: team-a\n");

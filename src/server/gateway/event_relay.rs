@@ -74,7 +74,7 @@ impl EventRelay {
                 advanced = self.last_id != before;
             }
             fruitless = if advanced { 0 } else { fruitless + 1 };
-            if self.last_id.is_none() || fruitless > MAX_FRUITLESS {
+            if self.last_id.is_none() || fruitless >= MAX_FRUITLESS {
                 let error = event(&self.passage.failure(UpstreamProblem::Cut));
                 self.outlet.send(error).await;
                 return Ok(());

@@ -15,6 +15,7 @@ pub mod pseudo_terminal;
 pub mod session_bus;
 pub mod shell;
 pub mod strace;
+pub mod talker;
 pub mod tmux;
 pub mod upstream;
 

@@ -1,0 +1,141 @@
+//! Streams that a server closes early, to go on with them on another connection: the gateway
+//! asks for the rest, waits as long as the server wants, and gives up with one JSON-RPC error.
+//! On the route of one server the client sees the ids and does that itself.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::mcp::message;
+use crate::harness::talker::{EVENTS_HEAD, Listening, Talker, say_result, say_status};
+use crate::harness::upstream::{Received, http_answer, json_answer};
+use crate::harness::{Companion, McpSession};
+
+/// A server with sessions that answers a call with an id and nothing more; `rest` is what it
+/// says to GET.
+fn early(first: &'static str, rest: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Talker {
+    Talker::start(move |_, request, socket| match request.method().as_str() {
+        "initialize" => {
+            let offers = json!({"tools": {}});
+            let result = json!({
+                "protocolVersion": "2025-11-25", "capabilities": offers, "serverInfo": {"name": "s", "version": "1"},
+            });
+            let body = json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": result}).to_string();
+            let headers = [("Content-Type", "application/json"), ("Mcp-Session-Id", "upstream-session")];
+            socket.write_all(&http_answer("200 OK", &headers, &body)).is_ok()
+        }
+        "tools/call" => {
+            let _ = socket.write_all(format!("{EVENTS_HEAD}{first}").as_bytes());
+            false
+        }
+        "GET" => {
+            let _ = socket.write_all(&rest(request));
+            false
+        }
+        "tools/list" => say_result(socket, request, &json!({"tools": []})),
+        _ => say_status(socket, "202 Accepted"),
+    })
+}
+
+fn session(server: &Talker, slug: Option<&str>) -> (Companion, McpSession) {
+    let companion = Companion::start();
+    companion.add_server("early", &server.url());
+    let session = companion.session(&companion.token("default"), slug);
+    (companion, session)
+}
+
+fn events(text: &str) -> Vec<u8> {
+    format!("{EVENTS_HEAD}{text}").into_bytes()
+}
+
+fn call(session: &McpSession, tool: &str) -> Listening {
+    Listening::post(session, &message("tools/call", &json!({"name": tool})))
+}
+
+const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
+
+#[test]
+fn the_gateway_goes_on_after_the_last_event() {
+    let server = early("id: a\nretry: 700\ndata:\n\n", |request| {
+        match request.values("Last-Event-ID").concat().as_str() {
+            "a" => events(
+                "id: b\nretry: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n",
+            ),
+            // Nothing new, a few times.
+            "b" => events(": wait\n\n"),
+            _ => json_answer(&json!({})),
+        }
+    });
+    let (_companion, session) = session(&server, None);
+    let started = Instant::now();
+    let mut stream = call(&session, "early__x");
+    assert_eq!(stream.next().unwrap()["method"], "notifications/progress");
+    assert!(started.elapsed() >= Duration::from_millis(700), "the server's wait is kept");
+    let last = stream.next().unwrap();
+    assert_eq!((&last["id"], &last["error"]["data"]["reason"]), (&json!(1), &json!("cut")));
+    assert_eq!(stream.next(), None, "one error and no more");
+    let gets = server.received_of("GET");
+    assert_eq!(gets.len(), 6, "five times without anything new");
+    assert!(gets.iter().all(|one| one.values("Mcp-Session-Id") == ["upstream-session"]));
+    assert_eq!(server.received_of("tools/call").len(), 1, "the call is never sent again");
+}
+
+#[test]
+fn the_answer_arrives_on_another_connection() {
+    let rest = |request: &Received| match request.values("Last-Event-ID").concat().as_str() {
+        "7" => events(&format!("id: 8\ndata: {ANSWER}\n\n")),
+        _ => http_answer("405 Method Not Allowed", &[], ""),
+    };
+    let server = early("id: 7\nretry: 1\ndata:\n\n", rest);
+    let (_companion, session) = session(&server, None);
+    let mut stream = call(&session, "early__x");
+    assert_eq!(stream.next().unwrap(), serde_json::from_str::<Value>(ANSWER).unwrap());
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn a_server_that_does_not_go_on_costs_one_error() {
+    for refusal in ["400 Bad Request", "404 Not Found", "405 Method Not Allowed", "500 Internal Server Error"]
+    {
+        let server = early("id: 7\nretry: 1\ndata:\n\n", move |_| http_answer(refusal, &[], ""));
+        let (_companion, session) = session(&server, None);
+        let mut stream = call(&session, "early__x");
+        assert_eq!(stream.next().unwrap()["error"]["data"]["reason"], "cut", "{refusal}");
+        assert_eq!(stream.next(), None);
+        assert_eq!(server.received_of("GET").len(), 1, "{refusal}");
+    }
+}
+
+#[test]
+fn on_the_route_of_one_server_the_client_goes_on_itself() {
+    let rest = |request: &Received| match request.values("Last-Event-ID").concat().as_str() {
+        "a/1 +" => events(&format!("id: b\ndata: {ANSWER}\n\n")),
+        _ => http_answer("400 Bad Request", &[], ""),
+    };
+    let server = early("id: a/1 +\nretry: 1\ndata:\n\n", rest);
+    let (_companion, session) = session(&server, Some("early"));
+    let mut stream = call(&session, "x");
+    let lines: Vec<String> = std::iter::from_fn(|| stream.line()).collect();
+    assert_eq!(lines, ["id: a/1 +", "retry: 1", "data:", ""], "as it was, and no error");
+    assert_eq!(server.received_of("GET").len(), 0);
+    let mut rest = Listening::get(&session, "Last-Event-ID: a/1 +\r\n");
+    let lines: Vec<String> = std::iter::from_fn(|| rest.line()).collect();
+    assert_eq!(lines, ["id: b", &format!("data: {ANSWER}"), ""]);
+}
+
+#[test]
+fn a_client_of_the_workspace_that_was_cut_off_can_go_on_too() {
+    let rest = |request: &Received| match request.values("Last-Event-ID").concat().as_str() {
+        "a+1" => events(&format!("id: b\ndata: {ANSWER}\n\n")),
+        _ => http_answer("405 Method Not Allowed", &[], ""),
+    };
+    let server = early("id: a+1\nretry: 60000\ndata:\n\n", rest);
+    let (_companion, session) = session(&server, None);
+    let mut stream = call(&session, "early__x");
+    assert_eq!(stream.line().unwrap(), "id: early+a+1");
+    drop(stream);
+    let mut rest = Listening::get(&session, "Last-Event-ID: early+a+1\r\n");
+    let lines: Vec<String> = std::iter::from_fn(|| rest.line()).collect();
+    assert_eq!(lines, ["id: early+b", &format!("data: {ANSWER}"), ""]);
+}
