@@ -15,6 +15,7 @@ mod authentication;
 mod bad_bodies;
 mod bad_values;
 mod both_directions;
+mod broken_servers;
 mod canaries;
 mod client_sessions;
 mod completions;

@@ -127,7 +127,7 @@ impl Gateway {
     async fn aggregate_list(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
-        session: &Session,
+        session: &Arc<Session>,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
         kind: ListKind,

@@ -51,6 +51,7 @@ pub use connection::UpstreamPool;
 
 use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
+use self::backoff::Backoff;
 use self::modern::{BridgeSessions, Eras, KnownSchemas};
 use self::sessions::{Scope, Session, Sessions};
 use super::auth::Member;
@@ -74,6 +75,7 @@ pub struct Gateway {
     sessions: Sessions,
     policy: AddressPolicy,
     eras: Eras,
+    backoff: Backoff,
     schemas: KnownSchemas,
     bridges: BridgeSessions,
     /// When idle sessions are looked for again.
@@ -111,6 +113,7 @@ impl Gateway {
             sessions: Sessions::new(),
             policy,
             eras: Eras::default(),
+            backoff: Backoff::default(),
             schemas: KnownSchemas::default(),
             bridges: BridgeSessions::default(),
             next_sweep: AtomicI64::new(0),

@@ -38,12 +38,24 @@ pub(super) enum UpstreamProblem {
     /// It chose a version of the protocol that is not known here.
     #[error("the MCP server speaks a version of MCP that this gateway does not know")]
     UnknownVersion,
+    /// It failed lately, and is not asked again yet.
+    #[error("the MCP server failed lately and is asked again in a moment")]
+    Resting,
     /// `initialize` was answered with an error.
     #[error("the MCP server refused to open a session")]
     NotInitialized,
 }
 
 impl UpstreamProblem {
+    /// Whether it says that the server is down, and not that something is wrong with a secret
+    /// or a rule here: then it is asked less often.
+    pub(super) fn is_of_a_dead_server(self) -> bool {
+        !matches!(
+            self,
+            Self::SecretUnavailable | Self::AddressRefused | Self::CredentialRefused | Self::Resting
+        )
+    }
+
     /// A word for programs.
     pub(super) fn reason(self) -> &'static str {
         match self {
@@ -57,6 +69,7 @@ impl UpstreamProblem {
             Self::Status(_) => "http_status",
             Self::NotMcp => "not_mcp",
             Self::UnknownVersion => "unknown_version",
+            Self::Resting => "resting",
             Self::NotInitialized => "not_initialized",
         }
     }

@@ -55,7 +55,8 @@ impl Gateway {
         }
         let Some(opened) = opened else { return response };
         let scope = Scope::Server(server.id.clone());
-        let protocol = if opened.modern { LEGACY_VERSIONS[0] } else { opened.protocol.to_str().unwrap_or_default() };
+        let protocol =
+            if opened.modern { LEGACY_VERSIONS[0] } else { opened.protocol.to_str().unwrap_or_default() };
         let Ok(session) = self.open_session(caller, scope, body, protocol) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
