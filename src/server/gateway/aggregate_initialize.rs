@@ -20,7 +20,6 @@ use super::capabilities::Capabilities;
 use super::listing::own_request_id;
 use super::message::Envelope;
 use super::naming::{NameInMessage, member};
-use super::problem::UpstreamProblem;
 use super::sessions::{Scope, Session};
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
