@@ -50,8 +50,12 @@ impl Scene {
 
     #[track_caller]
     fn assert_closed(&self, slug: &str, why: &str) {
+        // Opening a session calls upon the other server: its handshake, and no more.
+        let at_first = self.upstream.received().len();
+        let session = self.companion.session(&self.token, None);
         let before = self.upstream.received().len();
-        let answer = self.call(&format!("{slug}__echo"));
+        assert!(before - at_first <= 2, "{why}: something was sent");
+        let answer = session.call(&format!("{slug}__echo"));
         assert_eq!(answer["error"]["data"]["reason"], "secret_unavailable", "{why}: {answer}");
         let text = answer.to_string();
         assert!(!text.contains("canary") && !text.contains("ONE") && !text.contains("X-"), "{why}: {text}");

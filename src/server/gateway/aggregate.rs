@@ -75,12 +75,13 @@ impl Gateway {
         }
         let Some(to) = addressed.pop() else { return unknown(envelope) };
         note_subscription(session, envelope, &to);
-        let upstream = match Upstream::open(self, caller, to.server.clone(), passing_headers(headers)) {
-            Ok(upstream) => upstream,
+        let running = running(session, envelope.id(), &to.server.id);
+        let passing = passing_headers(headers);
+        let called = self.call(caller, session, to.server.clone(), &passing, to.message).await;
+        let (upstream, answered) = match called {
+            Ok(called) => called,
             Err(problem) => return Self::failed(caller, &to.server, envelope.id(), problem),
         };
-        let running = running(session, envelope.id(), &to.server.id);
-        let answered = upstream.request(session, to.message).await;
         let opened = session.slot(&to.server.id).lock().await.clone();
         let outward = Outward::new(session, &to.server);
         let passage = Passage {

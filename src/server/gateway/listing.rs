@@ -24,7 +24,6 @@ use super::sessions::Session;
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
 use super::{Caller, Gateway};
-use crate::domain::ServerSlug;
 use crate::server::store::StoreError;
 
 /// How long one server may take for its part of a list.
@@ -112,9 +111,7 @@ pub(super) struct Entry {
 /// The part of one server.
 #[derive(Debug)]
 pub(super) struct ServerList {
-    /// The server.
-    pub(super) slug: ServerSlug,
-    /// Its id.
+    /// The server's id.
     pub(super) server_id: String,
     /// Its entries.
     pub(super) entries: Vec<Entry>,
@@ -148,11 +145,11 @@ impl Gateway {
     ) -> Result<Vec<ServerList>, StoreError> {
         let servers = self.project.store.servers(&caller.member.workspace_id).await?;
         let lists = servers.into_iter().filter(|server| server.enabled).map(|server| async move {
-            let (slug, server_id) = (server.slug.clone(), server.id.clone());
+            let server_id = server.id.clone();
             let upstream = match Upstream::open(self, caller, server, passing.clone()) {
                 Ok(upstream) => upstream,
                 Err(problem) => {
-                    return ServerList { slug, server_id, entries: Vec::new(), problem: Some(problem) };
+                    return ServerList { server_id, entries: Vec::new(), problem: Some(problem) };
                 }
             };
             let standing = self.backoff.standing(&server_id, &upstream.fingerprint());
@@ -164,10 +161,10 @@ impl Gateway {
                     );
                 }
                 let problem = Some(UpstreamProblem::Resting);
-                return ServerList { slug, server_id, entries: Vec::new(), problem };
+                return ServerList { server_id, entries: Vec::new(), problem };
             }
             let (entries, problem) = self.part_of_list(session, kind, &upstream).await;
-            ServerList { slug, server_id, entries, problem }
+            ServerList { server_id, entries, problem }
         });
         Ok(join_all(lists).await)
     }

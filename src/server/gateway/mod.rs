@@ -8,6 +8,8 @@ mod aggregate;
 mod aggregate_initialize;
 mod answer;
 mod backoff;
+mod batch;
+mod calling;
 mod capabilities;
 mod connection;
 mod event_relay;

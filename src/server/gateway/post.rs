@@ -47,6 +47,9 @@ impl Gateway {
             Ok(envelope) => envelope,
             Err(MessageProblem::NotJson) => return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "not JSON"),
             Err(MessageProblem::NotAMessage) => {
+                if let Some(answer) = self.batch(caller, &parts.headers, &body).await {
+                    return answer;
+                }
                 return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, "not one JSON-RPC 2.0 message");
             }
         };
@@ -59,7 +62,8 @@ impl Gateway {
         self.dispatch(caller, &parts.headers, &envelope, body.clone()).await
     }
 
-    async fn dispatch(
+    /// Answers one message of the legacy era.
+    pub(super) async fn dispatch(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         headers: &HeaderMap,

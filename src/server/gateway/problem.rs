@@ -35,6 +35,9 @@ pub(super) enum UpstreamProblem {
     /// Not the protocol.
     #[error("the MCP server's answer is not MCP over Streamable HTTP")]
     NotMcp,
+    /// Its secrets, rules or URL changed after this request read them; nothing was sent.
+    #[error("the MCP server's settings changed just now and the call was not made; try again")]
+    Outdated,
     /// It chose a version of the protocol that is not known here.
     #[error("the MCP server speaks a version of MCP that this gateway does not know")]
     UnknownVersion,
@@ -68,6 +71,7 @@ impl UpstreamProblem {
             Self::CredentialRefused => "credential_refused",
             Self::Status(_) => "http_status",
             Self::NotMcp => "not_mcp",
+            Self::Outdated => "outdated",
             Self::UnknownVersion => "unknown_version",
             Self::Resting => "resting",
             Self::NotInitialized => "not_initialized",

@@ -37,6 +37,10 @@ impl ResourceIndex {
         for list in lists {
             let names = list.entries.iter().map(|entry| entry.name.as_str());
             let announced = servers.entry(list.server_id.clone()).or_default();
+            if list.problem.is_some() {
+                // Half a list says nothing against what was known before.
+                continue;
+            }
             match kind {
                 ListKind::Resources => {
                     announced.uris = names.take(MAX_URIS).map(|uri| self.hasher.hash_one(uri)).collect();
@@ -87,16 +91,10 @@ fn may_come_from(uri: &str, template: &str) -> bool {
 mod tests {
     use super::super::listing::Entry;
     use super::*;
-    use crate::domain::ServerSlug;
 
     fn list(id: &str, names: &[&str]) -> ServerList {
         let entry = |name: &&str| Entry { name: (*name).to_owned(), json: String::new() };
-        ServerList {
-            slug: ServerSlug::parse(id).unwrap(),
-            server_id: id.to_owned(),
-            entries: names.iter().map(entry).collect(),
-            problem: None,
-        }
+        ServerList { server_id: id.to_owned(), entries: names.iter().map(entry).collect(), problem: None }
     }
 
     #[test]

@@ -78,19 +78,24 @@ impl Gateway {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Response<AnswerBody> {
-        let upstream = match Upstream::open(self, caller, server.clone(), passing_headers(headers)) {
-            Ok(upstream) => upstream,
-            Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
-        };
+        let passing = passing_headers(headers);
         if envelope.kind() == Kind::Request {
             session.workspace.note_wish(&server.id, envelope);
-            let answered = upstream.request(session, body).await;
+            let (upstream, answered) = match self.call(caller, session, server.clone(), &passing, body).await
+            {
+                Ok(called) => called,
+                Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
+            };
             let id = envelope.id().to_owned();
             let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
             let passage = Passage { gateway, caller, upstream, id, workspace: None };
             return passage.answer(answered).await;
         }
-        if let Err(problem) = upstream.notify(session, body).await {
+        let notified = match Upstream::open(self, caller, server.clone(), passing) {
+            Ok(upstream) => upstream.notify(session, body).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = notified {
             tracing::warn!(server = %server.slug, %problem, "a notification did not reach the server");
         }
         accepted()

@@ -191,6 +191,10 @@ impl Upstream {
             None => {
                 // Taken out first: if this is cut off, a session is left over at the upstream,
                 // which ends it some day; a slot that is never freed would be worse.
+                if kept.is_some() && !self.is_current().await {
+                    // What is kept is newer: a call that began later has opened it.
+                    return Err(UpstreamProblem::Outdated);
+                }
                 if let Some(old) = kept.take() {
                     self.end(&old).await;
                 }
@@ -207,6 +211,14 @@ impl Upstream {
         answer::drain(response).await;
         self.tell_wishes(session, &opened).await;
         Ok(opened)
+    }
+
+    /// Whether secrets, rules and URL are still as they were when this was opened.
+    async fn is_current(&self) -> bool {
+        let server = self.gateway.enabled_server(&self.caller.member, self.server.slug.as_str()).await;
+        let Ok(Some(server)) = server else { return false };
+        let now = Injected::open(&self.gateway.project, &server);
+        now.is_ok_and(|now| now.fingerprint == self.injected.fingerprint)
     }
 
     async fn open_session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {

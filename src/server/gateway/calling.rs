@@ -1,0 +1,43 @@
+//! One request to one server. If its settings change while the request is on its way to the
+//! first byte, it is made with the new ones: it was not sent with the old.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+
+use super::answer::Answer;
+use super::problem::UpstreamProblem;
+use super::sessions::Session;
+use super::upstream::Upstream;
+use super::{Caller, Gateway};
+use crate::server::store::ServerRow;
+
+/// How often a request begins again because of changes.
+const MAX_STARTS: usize = 4;
+
+impl Gateway {
+    /// Sends a request in the client's session. The answer comes with the server as it was
+    /// called; there is none if the request was not made at all.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Session,
+        mut server: ServerRow,
+        passing: &HeaderMap,
+        message: Bytes,
+    ) -> Result<(Upstream, Result<Answer, UpstreamProblem>), UpstreamProblem> {
+        for _ in 1..MAX_STARTS {
+            let upstream = Upstream::open(self, caller, server.clone(), passing.clone())?;
+            let answered = upstream.request(session, message.clone()).await;
+            if !matches!(answered, Err(UpstreamProblem::Outdated)) {
+                return Ok((upstream, answered));
+            }
+            let slug = server.slug.as_str();
+            let now = self.enabled_server(&caller.member, slug).await.ok().flatten();
+            server = now.filter(|now| now.id == server.id).ok_or(UpstreamProblem::Outdated)?;
+        }
+        Err(UpstreamProblem::Outdated)
+    }
+}
