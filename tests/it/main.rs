@@ -70,6 +70,7 @@ mod streaming;
 mod system_calls;
 mod tampering;
 mod tls_flow;
+mod token_scopes;
 mod tokens;
 mod upstream_connections;
 mod upstream_sessions;

@@ -9,13 +9,15 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::admission::UNKNOWN_TOOL;
 use super::answer::{self, Answer, LIST_LIMIT, SESSION_HEADER};
 use super::message::{Envelope, Kind, prefixed_page, split_call};
 use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::sessions::{Scope, Session};
 use super::single::{accepted, pass_on};
 use super::upstream::{Upstream, passing_headers};
-use super::{Caller, Gateway, LEGACY_VERSIONS};
+use super::watched_body::ServedBy;
+use super::{Caller, Gateway, LEGACY_VERSIONS, scoped_message};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 use crate::server::store::ServerRow;
@@ -86,7 +88,7 @@ impl Gateway {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<AnswerBody> {
-        let unknown = || rpc_failure(envelope.id(), INVALID_PARAMS, "unknown tool; see tools/list");
+        let unknown = || rpc_failure(envelope.id(), INVALID_PARAMS, UNKNOWN_TOOL);
         let Some(call) = split_call(body, envelope.params()) else { return unknown() };
         let server = match self.enabled_server(&caller.member, &call.server).await {
             Ok(Some(server)) => server,
@@ -101,7 +103,11 @@ impl Gateway {
             upstream.request(session, call.message.into()).await
         };
         match calling.await {
-            Ok(answer) => pass_on(answer),
+            Ok(answer) => {
+                let mut response = pass_on(answer);
+                response.extensions_mut().insert(ServedBy::of(&server));
+                response
+            }
             Err(problem) => Self::failed(caller, &server, envelope.id(), problem),
         }
     }
@@ -118,15 +124,15 @@ impl Gateway {
         if envelope.params().is_some_and(|params| has_cursor(params.get())) {
             return rpc_failure(envelope.id(), INVALID_PARAMS, "unknown cursor; this list has one page");
         }
-        let servers = match self.project.store.servers(&caller.member.workspace_id).await {
+        let servers = match self.enabled_servers(&caller.member).await {
             Ok(servers) => servers,
             Err(error) => {
                 let request_id = crate::server::response::RequestId(caller.request_id.to_owned());
-                return crate::server::response::error_answer(&error.into(), &request_id);
+                return crate::server::response::error_answer(&error, &request_id);
             }
         };
         let passing = passing_headers(headers);
-        let lists = servers.into_iter().filter(|server| server.enabled).map(|server| {
+        let lists = servers.into_iter().map(|server| {
             let (passing, slug) = (passing.clone(), server.slug.clone());
             async move {
                 let listing = self.list_tools(caller, session, server, passing);
@@ -168,7 +174,9 @@ impl Gateway {
             let answer = Envelope::parse(&message).map_err(|_| UpstreamProblem::NotMcp)?;
             let result = answer.result().ok_or(UpstreamProblem::NotMcp)?;
             let list = prefixed_page(slug.as_str(), result).ok_or(UpstreamProblem::NotMcp)?;
-            tools.extend(list.tools);
+            let scope = &caller.member.scope;
+            let visible = |tool: &String| !scope.limits_tools() || scoped_message::may_see(scope, tool);
+            tools.extend(list.tools.into_iter().filter(visible));
             match list.next_cursor {
                 Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
                 _ => break,

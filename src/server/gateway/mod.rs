@@ -3,6 +3,7 @@
 //! request with them, and streams the answer back.
 
 pub mod address_policy;
+mod admission;
 mod aggregate;
 mod answer;
 mod connection;
@@ -11,11 +12,14 @@ mod message;
 mod peekable_socket;
 mod post;
 mod problem;
+mod rate_limit;
+mod scoped_message;
 mod sessions;
 mod single;
 mod sse;
 mod upstream;
 mod upstream_body;
+mod watched_body;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +33,9 @@ pub use connection::UpstreamPool;
 
 use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
+use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Scope, Session, Sessions};
+use self::watched_body::{ServedBy, Standing};
 use super::auth::Member;
 use super::body::AnswerBody;
 use super::error::ApiError;
@@ -49,6 +55,7 @@ const GOODBYE_TIME: Duration = Duration::from_secs(3);
 pub struct Gateway {
     project: Arc<Project>,
     sessions: Sessions,
+    rate_limits: RateLimits,
     policy: AddressPolicy,
 }
 
@@ -78,7 +85,7 @@ impl Caller<'_> {
 impl Gateway {
     /// A gateway on an open project.
     pub fn new(project: Arc<Project>, policy: AddressPolicy) -> Self {
-        Self { project, sessions: Sessions::new(), policy }
+        Self { project, sessions: Sessions::new(), rate_limits: RateLimits::new(), policy }
     }
 
     /// Answers one request under `/ws/`.
@@ -92,10 +99,34 @@ impl Gateway {
             Ok(caller) => caller,
             Err(error) => return error_answer(&error, request_id),
         };
+        let served_by = match &caller.route {
+            Route::Workspace => None,
+            Route::Server(server) => Some(ServedBy::of(server)),
+        };
+        let mut standing = Standing::new(Arc::clone(&self.project), caller.member.clone(), served_by);
+        let mut response = tokio::select! {
+            response = self.handle(&caller, request) => response,
+            // Dropping the work closes the upstream's connection.
+            () = standing.lost() => return error_answer(&revoked(), request_id),
+        };
+        self.rate_limits.describe(&caller.member, response.headers_mut());
+        if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
+            standing.is_served_by(served_by);
+        }
+        watched_body::watch(response, standing)
+    }
+
+    async fn handle(&self, caller: &Caller<'_>, request: Request<Incoming>) -> Response<AnswerBody> {
+        // A POST is counted when it is known whether it is a tool call.
+        if *request.method() != Method::POST
+            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
+        {
+            return refusal;
+        }
         match *request.method() {
-            Method::POST => self.post(&caller, request).await,
-            Method::GET => self.listen(&caller, request.headers()).await,
-            Method::DELETE => self.end_session(&caller, request.headers()).await,
+            Method::POST => self.post(caller, request).await,
+            Method::GET => self.listen(caller, request.headers()).await,
+            Method::DELETE => self.end_session(caller, request.headers()).await,
             _ => method_not_allowed(),
         }
     }
@@ -130,8 +161,18 @@ impl Gateway {
 
     async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, ApiError> {
         let Ok(slug) = ServerSlug::parse(slug) else { return Ok(None) };
+        if !member.scope.allows_server(slug.as_str()) {
+            return Ok(None);
+        }
         let server = self.project.store.server(&member.workspace_id, &slug).await?;
         Ok(server.filter(|server| server.enabled))
+    }
+
+    /// The servers that are enabled and that the token may use.
+    async fn enabled_servers(&self, member: &Member) -> Result<Vec<ServerRow>, ApiError> {
+        let mut servers = self.project.store.servers(&member.workspace_id).await?;
+        servers.retain(|server| server.enabled && member.scope.allows_server(server.slug.as_str()));
+        Ok(servers)
     }
 
     /// The client's session: 400 without an id, 404 for an id that is unknown, ended or not its own.
@@ -162,6 +203,11 @@ impl Gateway {
         *response.status_mut() = StatusCode::NO_CONTENT;
         response
     }
+}
+
+fn revoked() -> ApiError {
+    ApiError::unauthorized("the token or the MCP server was taken away while this was running")
+        .with_hint("ask a workspace admin")
 }
 
 fn method_not_allowed() -> Response<AnswerBody> {

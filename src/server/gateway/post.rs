@@ -8,6 +8,7 @@ use hyper::{Request, Response, StatusCode};
 
 use super::message::{Envelope, Kind, MessageProblem};
 use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
+use super::rate_limit::Quota;
 use super::upstream::VERSION_HEADER;
 use super::{Caller, Gateway, LEGACY_VERSIONS, Route, session_error};
 use crate::server::body::{AnswerBody, BodyProblem, read_limited};
@@ -34,13 +35,22 @@ impl Gateway {
                 return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "the message was cut off");
             }
         };
-        let envelope = match Envelope::parse(&body) {
+        let parsed = Envelope::parse(&body);
+        if parsed.is_err()
+            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
+        {
+            return refusal;
+        }
+        let envelope = match parsed {
             Ok(envelope) => envelope,
             Err(MessageProblem::NotJson) => return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "not JSON"),
             Err(MessageProblem::NotAMessage) => {
                 return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, "not one JSON-RPC 2.0 message");
             }
         };
+        if let Some(refusal) = self.admit(caller, &envelope, &body) {
+            return refusal;
+        }
         if let Some(refusal) = refuse_other_era(&envelope, &parts.headers) {
             return refusal;
         }

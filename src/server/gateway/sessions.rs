@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn member(token: &str) -> Member {
-        Member { token_id: token.to_owned(), workspace_id: "w".to_owned() }
+        Member { token_id: token.to_owned(), workspace_id: "w".to_owned(), ..Member::default() }
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl Gateway {
             Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
         };
         if envelope.kind() == Kind::Request {
+            let is_filtered = caller.member.scope.limits_tools() && envelope.method() == "tools/list";
             return match upstream.request(session, body).await {
+                Ok(answer) if is_filtered => Self::visible_tools(caller, server, envelope.id(), answer).await,
                 Ok(answer) => pass_on(answer),
                 Err(problem) => Self::failed(caller, server, envelope.id(), problem),
             };

@@ -113,12 +113,23 @@ impl Companion {
         self.admin("PUT", &path, Some(rule))
     }
 
-    /// Issues a token for a workspace.
+    /// Issues a token for a workspace, without a rate limit: tests call often.
     pub fn token(&self, workspace: &str) -> String {
+        self.token_with(workspace, &json!({"name": "test", "rate_limit": "none"}))
+    }
+
+    /// Issues a token with these limits.
+    pub fn token_with(&self, workspace: &str, body: &Value) -> String {
         let path = format!("/api/v1/admin/workspaces/{workspace}/tokens");
-        let answer = self.admin("POST", &path, Some(&json!({"name": "test"})));
+        let answer = self.admin("POST", &path, Some(body));
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// Revokes a token.
+    pub fn revoke(&self, workspace: &str, token: &str) {
+        let path = format!("/api/v1/admin/workspaces/{workspace}/tokens/{}", &token[4..16]);
+        assert_eq!(self.admin("DELETE", &path, None).status, 204);
     }
 
     /// Opens a member's session on `/ws/default` or, with a slug, `/ws/default/<slug>`.
