@@ -9,6 +9,7 @@ mod answer;
 mod connection;
 mod inject;
 mod message;
+mod nesting;
 mod peekable_socket;
 mod post;
 mod problem;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use aerostack::server::settings::{ServerSettings, TlsFiles};
 use aerostack::server::vault::SecretsKey;
-use aerostack::server::{RunningServer, Server, StartError};
+use aerostack::server::{ConnectionLimits, RunningServer, Server, StartError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,11 +24,17 @@ pub struct Companion {
     pub api_key: String,
     pub database: PathBuf,
     pub folder: TempDir,
+    pub connections: ConnectionLimits,
 }
 
 impl Companion {
     /// A new project, upstreams on loopback allowed.
     pub fn start() -> Self {
+        Self::start_with(ConnectionLimits::default())
+    }
+
+    /// The same with other limits on connections.
+    pub fn start_with(connections: ConnectionLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("aerostack.db");
         let mut companion = Self {
@@ -38,6 +44,7 @@ impl Companion {
             api_key: String::new(),
             database,
             folder,
+            connections,
         };
         companion.open(KEY, true, None).unwrap();
         companion
@@ -57,6 +64,7 @@ impl Companion {
             database: self.database.clone(),
             key: SecretsKey::parse(key).unwrap(),
             loopback_upstreams,
+            connections: self.connections,
         };
         let mut announced = None;
         let server = Server::bind(&settings, &mut |key| announced = Some(key.expose().to_owned()))?;
