@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::mcp::message;
+use crate::harness::parts::{ClientSession, part, parts};
 use crate::harness::program::until;
 use crate::harness::{Answer, Companion, McpSession, Upstream};
 
@@ -107,4 +108,42 @@ fn other_requests_have_a_wider_limit() {
     assert_eq!((refusal.status, standing(&refusal)), (429, Some((600, 0))));
     // Tool calls have a quota of their own.
     assert_eq!(call(&session, &json!(1)).status, 200);
+}
+
+/// A client that we did not write gets an error it can show, and its session goes on.
+fn real_client(test: &str, program: &str) {
+    let Some(folder) = parts(test) else { return };
+    let (companion, _upstream) = companion();
+    let token = limited(&companion, json!(60));
+    let url = format!("{}/ws/default", companion.base_url);
+    let mut session = ClientSession::start(part(&folder, program), &token, &url);
+    let deadline = Instant::now() + PATIENCE;
+    let refusal = loop {
+        let answer = session.call("github-mcp__echo", &json!({}));
+        if answer["error"].is_object() {
+            break answer;
+        }
+        assert!(Instant::now() < deadline, "no limit");
+    };
+    assert!(refusal.to_string().contains("they are used up"), "{refusal}");
+    let again = until(PATIENCE, || {
+        let answer = session.call("github-mcp__echo", &json!({}));
+        answer["result"].is_object().then_some(())
+    });
+    again.expect("the same session is served again");
+}
+
+#[test]
+fn typescript_1_is_told() {
+    real_client("typescript_1_is_told", "ts_client.mjs");
+}
+
+#[test]
+fn typescript_2_is_told() {
+    real_client("typescript_2_is_told", "ts2_client.mjs");
+}
+
+#[test]
+fn python_is_told() {
+    real_client("python_is_told", "py_client.py");
 }

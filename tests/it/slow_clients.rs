@@ -213,10 +213,10 @@ fn heads_over_the_limits() {
         )
     };
     assert_eq!(get("Connection: close\r\n").unwrap().status, 200);
-    for headers in ["X: a\r\n".repeat(101), format!("X: {}\r\n", "a".repeat(70_000))] {
+    for headers in ["X: a\r\n".repeat(101), format!("X: {}\r\n", "a".repeat(200_000))] {
         // What is not read of it may reset the connection before the answer is read.
         let answer = get(&headers);
-        assert!(answer.is_none_or(|answer| answer.status == 431));
+        assert!(answer.as_ref().is_none_or(|answer| answer.status == 431), "{answer:?}");
     }
     assert_eq!(get(&"X: a\r\n".repeat(101)).unwrap().status, 431);
 }
