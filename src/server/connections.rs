@@ -16,6 +16,8 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a peer may take no byte of what is being sent to it.
 const STALL_TIME: Duration = Duration::from_secs(15);
+/// How often the log says that connections are refused.
+const TELL_INTERVAL: Duration = Duration::from_mins(1);
 /// File descriptors for everything but connections.
 const OTHER_FILES: u64 = 128;
 
@@ -64,6 +66,8 @@ struct Open {
 pub(super) struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Open>,
+    /// When the log last said that one was refused.
+    told: Mutex<Option<Instant>>,
 }
 
 /// A connection's place, given back when it is dropped.
@@ -74,7 +78,7 @@ pub(super) struct Place {
 
 impl Connections {
     pub(super) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, open: Mutex::default() }
+        Self { limits, open: Mutex::default(), told: Mutex::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -87,11 +91,22 @@ impl Connections {
         let mut open = self.open();
         let from_there = open.by_address.get(&address).copied().unwrap_or_default();
         if open.total >= self.limits.total || from_there >= self.limits.per_address {
+            drop(open);
+            self.tell(address, from_there);
             return None;
         }
         open.total += 1;
         open.by_address.insert(address, from_there + 1);
         Some(Place { connections: Arc::clone(self), address })
+    }
+
+    /// Says in the log that a connection was refused, now and then.
+    fn tell(&self, address: IpAddr, from_there: usize) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|last| last.elapsed() > TELL_INTERVAL) {
+            *told = Some(Instant::now());
+            tracing::warn!(%address, from_there, "connections over the limits are being closed");
+        }
     }
 }
 
@@ -166,7 +181,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         // A flush that has nothing to do must not end the wait of a write.
         match Pin::new(&mut self.socket).poll_flush(context) {
             Poll::Pending => self.judge(Poll::Pending, context),
-            done => done,
+            done @ Poll::Ready(_) => done,
         }
     }
 

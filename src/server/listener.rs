@@ -129,7 +129,6 @@ async fn accept(
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => {
                 let Some(place) = connections.admit(peer.ip()) else {
-                    tracing::debug!("a connection over the limits was closed");
                     continue;
                 };
                 let _ = stream.set_nodelay(true);

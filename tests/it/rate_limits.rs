@@ -18,7 +18,7 @@ fn companion() -> (Companion, Upstream) {
     (companion, upstream)
 }
 
-fn limited(companion: &Companion, rate_limit: Value) -> String {
+fn limited(companion: &Companion, rate_limit: &Value) -> String {
     companion.token_with("default", &json!({"name": "limited", "rate_limit": rate_limit}))
 }
 
@@ -39,9 +39,9 @@ fn standing(answer: &Answer) -> Option<(u64, u64)> {
 #[test]
 fn refused_when_used_up_and_taken_again_later() {
     let (companion, upstream) = companion();
-    let token = limited(&companion, json!(60));
+    let token = limited(&companion, &json!(60));
     let session = companion.session(&token, None);
-    let mut taken = 0;
+    let mut served = 0;
     let refusal = loop {
         let answer = call(&session, &json!("a-7"));
         let (limit, remaining) = standing(&answer).unwrap();
@@ -49,10 +49,10 @@ fn refused_when_used_up_and_taken_again_later() {
         if answer.status != 200 {
             break answer;
         }
-        taken += 1;
-        assert!(taken < 10_000, "no limit");
+        served += 1;
+        assert!(served < 10_000, "no limit");
     };
-    assert!(taken >= 60, "{taken}");
+    assert!(served >= 60, "{served}");
     assert_eq!((refusal.status, standing(&refusal)), (429, Some((60, 0))));
     assert_eq!(number(&refusal, "Retry-After"), Some(1));
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap();
@@ -62,10 +62,10 @@ fn refused_when_used_up_and_taken_again_later() {
     assert_eq!((&document["id"], &document["error"]["code"]), (&json!("a-7"), &json!(-32005)));
     let data = json!({"reason": "rate_limited", "retry_after": 1});
     assert_eq!(document["error"]["data"], data, "{document}");
-    assert_eq!(upstream.received_of("tools/call").len(), taken, "a refused call goes nowhere");
+    assert_eq!(upstream.received_of("tools/call").len(), served, "a refused call goes nowhere");
     // Other requests, other tokens and the session itself go on.
     assert_eq!(session.tools(), ["github-mcp__echo"]);
-    let other = companion.session(&limited(&companion, json!(60)), Some("github-mcp"));
+    let other = companion.session(&limited(&companion, &json!(60)), Some("github-mcp"));
     assert!(other.call("echo")["result"].is_object());
     let again = until(PATIENCE, || Some(call(&session, &json!(1))).filter(|answer| answer.status == 200));
     assert!(again.expect("taken again").json()["result"].is_object());
@@ -81,7 +81,7 @@ fn the_default_and_none() {
     let single = companion.session(&token, Some("github-mcp"));
     let answer = single.send(&message("tools/call", &json!({"name": "echo"})), &[]);
     assert!(standing(&answer).unwrap().1 < 120, "both routes count together");
-    let unlimited = companion.session(&limited(&companion, json!("none")), None);
+    let unlimited = companion.session(&limited(&companion, &json!("none")), None);
     for _ in 0..130 {
         let answer = call(&unlimited, &json!(1));
         assert_eq!((answer.status, standing(&answer)), (200, None));
@@ -91,7 +91,7 @@ fn the_default_and_none() {
 #[test]
 fn other_requests_have_a_wider_limit() {
     let (companion, _upstream) = companion();
-    let session = companion.session(&limited(&companion, json!(5)), None);
+    let session = companion.session(&limited(&companion, &json!(5)), None);
     let deadline = Instant::now() + PATIENCE;
     let mut taken = 0;
     let refusal = loop {
@@ -114,7 +114,7 @@ fn other_requests_have_a_wider_limit() {
 fn real_client(test: &str, program: &str) {
     let Some(folder) = parts(test) else { return };
     let (companion, _upstream) = companion();
-    let token = limited(&companion, json!(60));
+    let token = limited(&companion, &json!(60));
     let url = format!("{}/ws/default", companion.base_url);
     let mut session = ClientSession::start(part(&folder, program), &token, &url);
     let deadline = Instant::now() + PATIENCE;

@@ -125,8 +125,8 @@ fn flood(length: usize) -> (SocketAddr, std::sync::mpsc::Receiver<usize>) {
                     }
                     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
                     writer.write_all(format!("{head}Content-Length: {length}\r\n\r\n").as_bytes()).unwrap();
-                    let mut sent = 0;
-                    while sent < length && writer.write_all(&[b' '; 65_536]).is_ok() {
+                    let (mut sent, piece) = (0, vec![b' '; 65_536]);
+                    while sent < length && writer.write_all(&piece).is_ok() {
                         sent += 65_536;
                     }
                     let _ = sender.send(sent);

@@ -136,7 +136,7 @@ fn standing(limit: u32, full_at: u64, now: u64) -> Standing {
     let full_in = full_at.saturating_sub(now);
     let room = (interval * u64::from(limit)).saturating_sub(full_in);
     let remaining = u32::try_from(room / interval).unwrap_or(limit);
-    let wait = if room >= interval { 0 } else { interval - room };
+    let wait = interval.saturating_sub(room);
     Standing { limit, remaining, full_in, wait }
 }
 

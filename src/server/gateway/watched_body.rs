@@ -78,6 +78,8 @@ impl Standing {
 
 type Inner = Pin<Box<dyn Body<Data = Bytes, Error = hyper::Error>>>;
 
+type Asking = Pin<Box<dyn Future<Output = Result<bool, StoreError>>>>;
+
 /// A stream that ends when what it stands on is gone.
 struct WatchedBody {
     /// `None` once it was ended; with it goes the upstream's connection.
@@ -86,7 +88,7 @@ struct WatchedBody {
     due: Instant,
     failed: bool,
     timer: Option<Pin<Box<Sleep>>>,
-    asking: Option<Pin<Box<dyn Future<Output = Result<bool, StoreError>>>>>,
+    asking: Option<Asking>,
 }
 
 /// Wraps the body of a streamed answer; others stay as they are.
@@ -100,7 +102,7 @@ pub(super) fn watch(response: Response<AnswerBody>, standing: Standing) -> Respo
             timer: None,
             asking: None,
         })),
-        whole => whole,
+        whole @ AnswerBody::Whole(_) => whole,
     })
 }
 
@@ -159,10 +161,10 @@ impl Body for WatchedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |inner| inner.size_hint())
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
