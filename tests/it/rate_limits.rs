@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::mcp::message;
 use crate::harness::parts::{ClientSession, part, parts};
 use crate::harness::program::until;
-use crate::harness::{Answer, Companion, McpSession, Upstream};
+use crate::harness::{Answer, Companion, McpSession, Mock, Upstream};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -86,6 +86,12 @@ fn the_default_and_none() {
         let answer = call(&unlimited, &json!(1));
         assert_eq!((answer.status, standing(&answer)), (200, None));
     }
+}
+
+#[test]
+fn the_token_of_mock_has_none() {
+    let ended = Mock::start().shell("aerostack workspace token list default --json").expect(0);
+    assert_eq!(ended.document()["tokens"][0]["rate_limit"], "none");
 }
 
 #[test]
