@@ -10,7 +10,7 @@ use super::failure::{Failure, FailureKind};
 use super::terminal::Terminal;
 use super::{env_vars, problem::Rule};
 use crate::server::settings::{self, KeySettingProblem, ServerSettings, TlsFiles};
-use crate::server::{RunningServer, Server, StartError, logging};
+use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging};
 
 /// Run the companion server with a durable store
 ///
@@ -34,6 +34,12 @@ pub(super) struct ServeArgs {
     /// Private key in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Connections that are open at the same time
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = connections)]
+    max_connections: usize,
+    /// The same from one address; behind a proxy all have the proxy's
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = connections)]
+    max_connections_per_address: usize,
 }
 
 const EXAMPLES: &str = "\
@@ -47,6 +53,11 @@ EXAMPLES
 
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Rule> {
     text.parse().map_err(|_| Rule("an address has the form 127.0.0.1:8787 or [::1]:8787"))
+}
+
+fn connections(text: &str) -> Result<usize, Rule> {
+    let number = text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or(Rule("a number of connections is from 1 to 1000000"))
 }
 
 fn sqlite_path(text: &str) -> Result<PathBuf, Rule> {
@@ -75,6 +86,10 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
         database: arguments.database,
         key,
         loopback_upstreams: false,
+        connections: ConnectionLimits {
+            total: arguments.max_connections,
+            per_address: arguments.max_connections_per_address,
+        },
     };
     let mut shown = Ok(());
     let server = Server::bind(&settings, &mut |key| {

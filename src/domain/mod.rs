@@ -10,6 +10,7 @@ pub mod secret_name;
 pub mod secret_value;
 pub mod server_slug;
 pub mod suggestion;
+pub mod token_scope;
 pub mod workspace_token;
 
 pub use api_key::ApiKey;
@@ -19,4 +20,5 @@ pub use sealed_value::{KeyId, SealedValue};
 pub use secret_name::SecretName;
 pub use secret_value::{SecretValue, ValueProblem};
 pub use server_slug::{ServerSlug, WorkspaceSlug};
+pub use token_scope::{ScopeProblem, TokenScope};
 pub use workspace_token::WorkspaceToken;

@@ -5,6 +5,7 @@ mod admin;
 pub mod auth;
 mod body;
 pub mod clock;
+mod connections;
 pub mod demo_upstream;
 pub mod error;
 pub mod gateway;
@@ -28,6 +29,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+pub use connections::ConnectionLimits;
 pub use settings::ServerSettings;
 pub use startup::{Project, StartError};
 
@@ -41,6 +43,7 @@ pub struct Server {
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
     project: Project,
     policy: AddressPolicy,
+    connections: ConnectionLimits,
 }
 
 impl Server {
@@ -56,7 +59,7 @@ impl Server {
         let opening = startup::open_project(&settings.database, &settings.key, announce);
         let project = runtime.block_on(opening)?;
         let policy = AddressPolicy { loopback_always: settings.loopback_upstreams };
-        Ok(Self { socket, address, tls, project, policy })
+        Ok(Self { socket, address, tls, project, policy, connections: settings.connections })
     }
 
     /// Where it listens.
@@ -87,7 +90,8 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
         let shared = Arc::new(router::Shared::new(self.project, self.policy, self.tls, address));
-        let acceptor = listener::start(self.socket, &shared, stopping)?;
+        let limits = self.connections.within_file_limit();
+        let acceptor = listener::start(self.socket, &shared, limits, stopping)?;
         Ok(RunningServer { stop, acceptor: Some(acceptor), address })
     }
 }

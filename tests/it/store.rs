@@ -204,6 +204,7 @@ async fn tokens_story(store: &dyn Store) {
         expires_at: Some(5),
         last_used_at: None,
         revoked_at: None,
+        limits: aerostack::server::store::TokenLimits::default(),
     };
     store.add_token(token.clone()).await.unwrap();
     assert!(store.add_token(token.clone()).await.is_err());

@@ -5,6 +5,7 @@ mod secrets;
 mod secrets_batch;
 mod servers;
 mod set_secret;
+mod token_limits;
 pub(super) mod tokens;
 mod validate;
 mod workspaces;

@@ -74,8 +74,7 @@ impl Gateway {
         caller: &Rc<Caller>,
         session: &Arc<Session>,
     ) -> Result<Capabilities, StoreError> {
-        let mut servers = self.project.store.servers(&caller.member.workspace_id).await?;
-        servers.retain(|server| server.enabled);
+        let servers = self.enabled_servers(&caller.member).await?;
         let deadline = tokio::time::Instant::now() + OPENING_TIME;
         let opening = servers.iter().map(|server| {
             let standing = self.standing(caller, server);

@@ -23,7 +23,7 @@ use super::problem::{METHOD_NOT_FOUND, UpstreamProblem};
 use super::sessions::Session;
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
-use super::{Caller, Gateway};
+use super::{Caller, Gateway, scoped_message};
 use crate::server::store::StoreError;
 
 /// How long one server may take for its part of a list.
@@ -143,8 +143,11 @@ impl Gateway {
         kind: ListKind,
         passing: &HeaderMap,
     ) -> Result<Vec<ServerList>, StoreError> {
-        let servers = self.project.store.servers(&caller.member.workspace_id).await?;
-        let lists = servers.into_iter().filter(|server| server.enabled).map(|server| async move {
+        let (servers, scope) = (self.enabled_servers(&caller.member).await?, &caller.member.scope);
+        let visible = servers
+            .into_iter()
+            .filter(|server| kind == ListKind::Tools || scope.allows_beyond_tools(server.slug.as_str()));
+        let lists = visible.map(|server| async move {
             let server_id = server.id.clone();
             let upstream = match Upstream::open(self, caller, server, passing.clone()) {
                 Ok(upstream) => upstream,
@@ -163,7 +166,10 @@ impl Gateway {
                 let problem = Some(UpstreamProblem::Resting);
                 return ServerList { server_id, entries: Vec::new(), problem };
             }
-            let (entries, problem) = self.part_of_list(session, kind, &upstream).await;
+            let (mut entries, problem) = self.part_of_list(session, kind, &upstream).await;
+            if scope.limits_tools() {
+                entries.retain(|entry| scoped_message::may_see(scope, &entry.json));
+            }
             ServerList { server_id, entries, problem }
         });
         Ok(join_all(lists).await)

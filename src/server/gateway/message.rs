@@ -48,6 +48,8 @@ pub(super) enum MessageProblem {
     NotJson,
     /// JSON, but not one JSON-RPC 2.0 message (an array of them included).
     NotAMessage,
+    /// Nested too deep to be given to anybody.
+    TooDeep,
 }
 
 impl<'a> Envelope<'a> {

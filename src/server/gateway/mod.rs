@@ -4,6 +4,7 @@
 
 pub mod address_policy;
 mod addressing;
+mod admission;
 mod aggregate;
 mod aggregate_initialize;
 mod answer;
@@ -20,13 +21,16 @@ mod listing;
 mod message;
 mod modern;
 mod naming;
+mod nesting;
 mod outward;
 mod peekable_socket;
 mod post;
 mod problem;
+mod rate_limit;
 mod relay;
 mod relay_body;
 mod resource_index;
+mod scoped_message;
 mod server_requests;
 mod server_stream;
 mod session_end;
@@ -37,6 +41,7 @@ mod single;
 mod sse;
 mod upstream;
 mod upstream_body;
+mod watched_body;
 mod workspace_session;
 mod workspace_stream;
 
@@ -55,7 +60,9 @@ use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
 use self::backoff::Backoff;
 use self::modern::{BridgeSessions, Eras, KnownSchemas};
+use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Scope, Session, Sessions};
+use self::watched_body::{ServedBy, Standing};
 use super::auth::Member;
 use super::body::AnswerBody;
 use super::error::ApiError;
@@ -75,6 +82,7 @@ const GOODBYE_TIME: Duration = Duration::from_secs(3);
 pub struct Gateway {
     project: Arc<Project>,
     sessions: Sessions,
+    rate_limits: RateLimits,
     policy: AddressPolicy,
     eras: Eras,
     backoff: Backoff,
@@ -119,6 +127,7 @@ impl Gateway {
             schemas: KnownSchemas::default(),
             bridges: BridgeSessions::default(),
             next_sweep: AtomicI64::new(0),
+            rate_limits: RateLimits::new(),
         }
     }
 
@@ -134,10 +143,38 @@ impl Gateway {
             Err(error) => return error_answer(&error, request_id),
         };
         self.sweep_sessions(pool);
+        let served_by = match &caller.route {
+            Route::Workspace => None,
+            Route::Server(server) => Some(ServedBy::of(server)),
+        };
+        let mut standing = Standing::new(Arc::clone(&self.project), caller.member.clone(), served_by);
+        let mut response = tokio::select! {
+            response = self.handle(&caller, request) => response,
+            // Dropping the work closes the upstream's connection.
+            () = standing.lost() => return error_answer(&revoked(), request_id),
+        };
+        self.rate_limits.describe(&caller.member, response.headers_mut());
+        if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
+            standing.is_served_by(served_by);
+        }
+        watched_body::watch(response, standing)
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        // A POST is counted when it is known whether it is a tool call.
+        if *request.method() != Method::POST
+            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
+        {
+            return refusal;
+        }
         match *request.method() {
-            Method::POST => self.post(&caller, request).await,
-            Method::GET => self.listen(&caller, request.headers()).await,
-            Method::DELETE => self.end_session(&caller, request.headers()).await,
+            Method::POST => self.post(caller, request).await,
+            Method::GET => self.listen(caller, request.headers()).await,
+            Method::DELETE => self.end_session(caller, request.headers()).await,
             _ => method_not_allowed(),
         }
     }
@@ -172,8 +209,18 @@ impl Gateway {
 
     async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, StoreError> {
         let Ok(slug) = ServerSlug::parse(slug) else { return Ok(None) };
+        if !member.scope.allows_server(slug.as_str()) {
+            return Ok(None);
+        }
         let server = self.project.store.server(&member.workspace_id, &slug).await?;
         Ok(server.filter(|server| server.enabled))
+    }
+
+    /// The servers that are enabled and that the token may use.
+    async fn enabled_servers(&self, member: &Member) -> Result<Vec<ServerRow>, StoreError> {
+        let mut servers = self.project.store.servers(&member.workspace_id).await?;
+        servers.retain(|server| server.enabled && member.scope.allows_server(server.slug.as_str()));
+        Ok(servers)
     }
 
     /// The client's session: 400 without an id, 404 for an id that is unknown, ended or not its own.
@@ -221,6 +268,11 @@ fn accepts_events(headers: &HeaderMap) -> bool {
         let mut types = value.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
         types.any(|one| ["text/event-stream", "text/*", "*/*"].iter().any(|it| one.eq_ignore_ascii_case(it)))
     })
+}
+
+fn revoked() -> ApiError {
+    ApiError::unauthorized("the token or the MCP server was taken away while this was running")
+        .with_hint("ask a workspace admin")
 }
 
 fn method_not_allowed() -> Response<AnswerBody> {

@@ -13,8 +13,9 @@ use super::answer::SESSION_HEADER;
 use super::message::{Envelope, Kind, MessageProblem};
 use super::modern::MODERN_VERSION;
 use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
+use super::rate_limit::Quota;
 use super::upstream::VERSION_HEADER;
-use super::{Caller, Gateway, LEGACY_VERSIONS, Route, session_error};
+use super::{Caller, Gateway, LEGACY_VERSIONS, Route, nesting, session_error};
 use crate::server::body::{AnswerBody, BodyProblem, read_limited};
 use crate::server::response::json_answer;
 
@@ -40,12 +41,29 @@ impl Gateway {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the message is over 16 MiB");
             }
             Err(BodyProblem::Broken) => {
-                return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "the message was cut off");
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    PARSE_ERROR,
+                    "the message was cut off or came too slowly",
+                );
             }
         };
-        let envelope = match Envelope::parse(&body) {
+        let parsed = nesting::check(&body).and_then(|()| Envelope::parse(&body));
+        if parsed.is_err()
+            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
+        {
+            return refusal;
+        }
+        let envelope = match parsed {
             Ok(envelope) => envelope,
             Err(MessageProblem::NotJson) => return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "not JSON"),
+            Err(MessageProblem::TooDeep) => {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    INVALID_REQUEST,
+                    "the message is nested over 128 levels deep",
+                );
+            }
             Err(MessageProblem::NotAMessage) => {
                 if let Some(answer) = self.batch(caller, &parts.headers, &body).await {
                     return answer;
@@ -53,6 +71,9 @@ impl Gateway {
                 return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, "not one JSON-RPC 2.0 message");
             }
         };
+        if let Some(refusal) = self.admit(caller, &envelope, &body) {
+            return refusal;
+        }
         if is_modern(&envelope, &parts.headers) {
             return self.modern(caller, &parts.headers, &envelope, body.clone()).await;
         }

@@ -23,6 +23,7 @@ use super::relay_body::{BrokenOff, Outlet, RelayBody};
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
+use super::watched_body::ServedBy;
 use super::workspace_session::Running;
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
@@ -65,6 +66,14 @@ impl Passage {
 
     /// Answers with what came back.
     pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
+        let served_by = ServedBy::of(&self.upstream.server);
+        let mut response = self.unmarked_answer(answered).await;
+        // The stream ends when the server is taken away.
+        response.extensions_mut().insert(served_by);
+        response
+    }
+
+    async fn unmarked_answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
         match answered {
             Ok(Answer::Stream(response)) if answer::is_event_stream(&response) => {
                 let (parts, body) = response.into_parts();

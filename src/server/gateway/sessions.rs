@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     fn member(token: &str) -> Member {
-        Member { token_id: token.to_owned(), workspace_id: "w".to_owned() }
+        Member { token_id: token.to_owned(), workspace_id: "w".to_owned(), ..Member::default() }
     }
 
     fn open(sessions: &Sessions, token: &str) -> (Arc<Session>, Vec<Arc<Session>>) {

@@ -86,6 +86,12 @@ impl Gateway {
                 Ok(called) => called,
                 Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
             };
+            if caller.member.scope.limits_tools() && envelope.method() == "tools/list" {
+                return match answered {
+                    Ok(answer) => Self::visible_tools(caller, server, envelope.id(), answer).await,
+                    Err(problem) => Self::failed(caller, server, envelope.id(), problem),
+                };
+            }
             let id = envelope.id().to_owned();
             let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
             let passage = Passage { gateway, caller, upstream, id, workspace: None };

@@ -11,7 +11,7 @@ use crate::domain::{SecretName, ServerSlug, WorkspaceSlug};
 use crate::server::clock::Millis;
 pub use rows::{
     ApiKeyRow, InternalKey, KeyCheck, NewProject, ProjectRow, PutSecret, PutSecrets, RuleChange, SecretRow,
-    ServerChange, ServerRow, TokenRow, WorkspaceRow,
+    ServerChange, ServerRow, TokenLimits, TokenRow, WorkspaceRow,
 };
 
 /// The store itself failed. Its text is for the log, never for a client.

@@ -219,4 +219,17 @@ pub struct TokenRow {
     pub last_used_at: Option<Millis>,
     /// When it was revoked.
     pub revoked_at: Option<Millis>,
+    /// What it may do.
+    pub limits: TokenLimits,
+}
+
+/// What a token may do, as it stands in its row and goes into its hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenLimits {
+    /// Tool calls a minute: `None` for the default, 0 for no limit.
+    pub rate_limit: Option<u32>,
+    /// Patterns of servers with commas between them; `None` for all.
+    pub servers: Option<String>,
+    /// Patterns of tools with commas between them; `None` for all.
+    pub tools: Option<String>,
 }

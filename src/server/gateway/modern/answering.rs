@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http_body_util::{BodyExt, Collected};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Response, StatusCode};
@@ -84,7 +85,7 @@ impl Gateway {
     /// On the route of one server what the client says passes as it is; a server of the legacy
     /// era is better spoken to in that era, with all that it has, so the client is told to.
     async fn modern_single(self: &Arc<Self>, asked: &Asked<'_>, server: &ServerRow) -> Response<AnswerBody> {
-        let id = asked.envelope.id();
+        let (id, method) = (asked.envelope.id(), asked.envelope.method());
         let opening = async {
             let upstream = Upstream::open(self, asked.caller, server.clone(), asked.passing.clone())?;
             Ok((upstream.discovered().await?.is_some(), upstream))
@@ -92,7 +93,12 @@ impl Gateway {
         match opening.await {
             Ok((true, upstream)) => {
                 let answered = upstream.request(&asked.session, asked.body.clone()).await;
-                self.passage(asked, upstream, None).answer(answered).await
+                match answered {
+                    Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
+                        Self::visible_tools(asked.caller, server, id, answer).await
+                    }
+                    answered => self.passage(asked, upstream, None).answer(answered).await,
+                }
             }
             Ok((false, _)) => {
                 let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
@@ -199,8 +205,19 @@ impl Gateway {
         let response = passage.answer(answered).await;
         let kind = response.headers().get(CONTENT_TYPE);
         let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let marker = Marker::new(events, members, &own_id, client_id);
-        Ok(response.map(|body| AnswerBody::Streamed(Box::pin(MarkedBody::new(body, marker, cancelling)))))
+        let mut marker = Marker::new(events, members, &own_id, client_id);
+        let (parts, body) = response.into_parts();
+        let body = match body {
+            AnswerBody::Whole(whole) => {
+                cancelling.ended();
+                let bytes = whole.collect().await.map(Collected::to_bytes).unwrap_or_default();
+                AnswerBody::of(marker.push(&bytes))
+            }
+            streamed @ AnswerBody::Streamed(_) => {
+                AnswerBody::Streamed(Box::pin(MarkedBody::new(streamed, marker, cancelling)))
+            }
+        };
+        Ok(Response::from_parts(parts, body))
     }
 }
 
