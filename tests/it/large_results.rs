@@ -30,7 +30,7 @@ fn large() -> Talker {
             socket,
             "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n{start}{before}"
         );
-        let piece = [b'x'; 1 << 16];
+        let piece = vec![b'x'; 1 << 16];
         for _ in 0..SIZE / piece.len() {
             if socket.write_all(&piece).is_err() {
                 return false;
@@ -78,7 +78,7 @@ fn count(session: &McpSession, tool: &str) -> usize {
             assert!(end.ends_with(b"0\r\n\r\n"), "it did not end cleanly");
             return total;
         }
-        total += piece[..size].iter().filter(|byte| **byte == b'x').count();
+        total += piece[..size].iter().map(|byte| usize::from(*byte == b'x')).sum::<usize>();
         end.extend_from_slice(&piece[size.saturating_sub(8)..size]);
         end.drain(..end.len().saturating_sub(8));
     }

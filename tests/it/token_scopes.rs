@@ -277,7 +277,7 @@ fn a_row_with_other_limits_is_not_accepted() {
         assert_eq!(scene.companion.sqlite().execute(&sql, [&token[4..16]]).unwrap(), 1);
         scene.companion.restart();
         assert_eq!(get(&scene.companion, "/ws/default", &token).status, 401, "{sql}");
-        assert_eq!(get(&scene.companion, "/ws/default", &open).status, 405, "others are");
+        assert_eq!(get(&scene.companion, "/ws/default", &open).status, 406, "others are");
     }
 }
 

@@ -77,9 +77,9 @@ impl Gateway {
         note_subscription(session, envelope, &to);
         let running = running(session, envelope.id(), &to.server.id);
         let passing = passing_headers(headers);
-        let called = self.call(caller, session, to.server.clone(), &passing, to.message).await;
-        let (upstream, answered) = match called {
-            Ok(called) => called,
+        let made = self.call(caller, session, to.server.clone(), &passing, to.message).await;
+        let (upstream, answered) = match made {
+            Ok(made) => made,
             Err(problem) => return Self::failed(caller, &to.server, envelope.id(), problem),
         };
         let opened = session.slot(&to.server.id).lock().await.clone();

@@ -59,7 +59,7 @@ impl Gateway {
         if let Some(instructions) = &offers.instructions {
             result["instructions"] = json!(instructions);
         }
-        session.workspace.announce(offers);
+        session.workspace.announce(&offers);
         let mut response = rpc_result(envelope.id(), &result.to_string());
         if let Ok(id) = HeaderValue::from_str(&session.id) {
             response.headers_mut().insert(SESSION_HEADER, id);

@@ -17,6 +17,10 @@ const INSTRUCTIONS_LIMIT: usize = 16 << 10;
 
 /// What a server offers. None of it by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the protocol's capabilities are there or not, each by itself"
+)]
 pub(super) struct Capabilities {
     /// Tools.
     pub(super) tools: bool,

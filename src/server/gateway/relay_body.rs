@@ -39,9 +39,11 @@ impl Outlet {
     }
 }
 
+type Task = dyn Future<Output = Result<(), BrokenOff>>;
+
 /// A body that a task writes.
 pub(super) struct RelayBody {
-    task: Option<Pin<Box<dyn Future<Output = Result<(), BrokenOff>>>>>,
+    task: Option<Pin<Box<Task>>>,
     outlet: Outlet,
 }
 
@@ -103,7 +105,7 @@ mod tests {
             Ok(())
         });
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
-        assert_eq!(text, (0..100).map(|number| format!("{number},")).collect::<String>());
+        assert_eq!(text, (0..100).map(|number| format!("{number},")).collect::<Vec<_>>().concat());
     }
 
     #[tokio::test]

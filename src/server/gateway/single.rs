@@ -83,7 +83,7 @@ impl Gateway {
             session.workspace.note_wish(&server.id, envelope);
             let (upstream, answered) = match self.call(caller, session, server.clone(), &passing, body).await
             {
-                Ok(called) => called,
+                Ok(made) => made,
                 Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
             };
             if caller.member.scope.limits_tools() && envelope.method() == "tools/list" {

@@ -88,19 +88,22 @@ impl WorkspaceSession {
     /// where names are the server's own.
     pub(super) fn note_wish(&self, server_id: &str, envelope: &Envelope<'_>) {
         let text = |name| envelope.params().and_then(|params| NameInMessage::find(params, &[name]));
+        let uri = || text("uri").map(|uri| uri.text.into_owned());
         match envelope.method() {
             "logging/setLevel" => {
-                text("level").into_iter().for_each(|level| self.set_log_level(&level.text));
+                if let Some(level) = text("level") {
+                    self.set_log_level(&level.text);
+                }
             }
             "resources/subscribe" => {
-                let uri = text("uri").map(|uri| uri.text.into_owned());
-                let server_id = server_id.to_owned();
-                uri.into_iter().for_each(|uri| {
-                    self.subscribe(Subscription { server_id: server_id.clone(), uri, bare: true })
-                });
+                if let Some(uri) = uri() {
+                    self.subscribe(Subscription { server_id: server_id.to_owned(), uri, bare: true });
+                }
             }
             "resources/unsubscribe" => {
-                text("uri").into_iter().for_each(|uri| self.unsubscribe(server_id, &uri.text));
+                if let Some(uri) = uri() {
+                    self.unsubscribe(server_id, &uri);
+                }
             }
             _ => {}
         }
@@ -130,8 +133,8 @@ impl WorkspaceSession {
     }
 
     /// Remembers what is announced to the client.
-    pub(super) fn announce(&self, offers: Capabilities) {
-        *unpoisoned(&self.announced) = Capabilities { instructions: None, ..offers };
+    pub(super) fn announce(&self, offers: &Capabilities) {
+        *unpoisoned(&self.announced) = Capabilities { instructions: None, ..offers.clone() };
     }
 
     /// What was announced to the client.
