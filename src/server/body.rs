@@ -63,12 +63,17 @@ where
     Ok(if kept.is_empty() { first } else { kept.into() })
 }
 
+/// A body broke off before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body broke off before its end")]
+pub(super) struct BodyBroken;
+
 /// The body of an answer.
 pub(super) enum AnswerBody {
     /// Made here, whole.
     Whole(Full<Bytes>),
     /// Comes from elsewhere, piece by piece.
-    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = hyper::Error>>>),
+    Streamed(Pin<Box<dyn Body<Data = Bytes, Error = BodyBroken>>>),
 }
 
 impl AnswerBody {
@@ -85,12 +90,12 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyBroken;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Streamed(body) => body.as_mut().poll_frame(context),

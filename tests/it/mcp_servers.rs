@@ -47,8 +47,7 @@ fn added_with_what_was_given() {
     assert_eq!(document, companion.admin("GET", &format!("{SERVERS}/my-api"), None).json());
     assert_eq!((&document["name"], &document["allow_private_network"]), (&json!("My API"), &json!(true)));
     let members: Vec<_> = document.as_object().unwrap().keys().collect();
-    let expected =
-        "allow_private_network created_at enabled inject_secrets name secret_count slug updated_at url";
+    let expected = "allow_private_network created_at enabled inject_secrets name redact_responses secret_count slug updated_at url";
     assert_eq!(members, expected.split(' ').collect::<Vec<_>>());
     let answer = add(&companion, &json!({"slug": "third", "url": "HTTPS://Third.Example:443"}));
     assert_eq!((answer.status, &answer.json()["url"]), (201, &json!("https://third.example/")));

@@ -2,7 +2,7 @@
 //! the client and the upstream's to the upstream.
 
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::answer::SESSION_HEADER;
@@ -139,10 +139,8 @@ pub(super) fn pass_on(answer: Answer) -> Response<AnswerBody> {
 fn stream(upstream: Response<UpstreamBody>) -> Response<AnswerBody> {
     let (parts, body) = upstream.into_parts();
     let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
-    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-        if let Some(value) = parts.headers.get(&name) {
-            response.headers_mut().insert(name, value.clone());
-        }
+    if let Some(value) = parts.headers.get(CONTENT_TYPE) {
+        response.headers_mut().insert(CONTENT_TYPE, value.clone());
     }
     response
 }

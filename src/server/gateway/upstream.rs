@@ -15,10 +15,11 @@ use hyper::{Method, Request, Response};
 
 use super::answer::{self, Answer, SESSION_HEADER};
 use super::connection::{Connection, PoolKey, SendProblem};
+use super::content_coding::Coding;
 use super::inject::Injected;
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
-use super::upstream_body::UpstreamBody;
+use super::upstream_body::{UpstreamBody, treat_head};
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
@@ -230,10 +231,14 @@ impl<'a> Upstream<'a> {
                 Err(_) => Err(UpstreamProblem::Cut),
             }
         };
-        let (connection, response) =
+        let (connection, mut response) =
             tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        if response.status().is_success() && Coding::of(response.headers()) == Coding::Other {
+            return Err(UpstreamProblem::NotMcp);
+        }
+        let treatment = treat_head(response.headers_mut(), self.injected.redacted.as_ref())?;
         let pool = Rc::clone(self.caller.pool);
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key)))
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment)))
     }
 }
 
