@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BOTH_ROUTES: [(Option<&str>, &str); 2] = [(None, "hand__echo"), (Some("hand"), "echo")];
 
 /// An upstream that hands the sockets of calls and of GET streams to the test.
-struct ByHand {
+pub struct ByHand {
     sockets: Mutex<Receiver<TcpStream>>,
-    companion: Companion,
+    pub companion: Companion,
     token: String,
 }
 
 impl ByHand {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let companion = Companion::start();
         companion.add_server("hand", &format!("http://{}/mcp", listener.local_addr().unwrap()));
@@ -50,12 +50,12 @@ impl ByHand {
         Self { sockets: Mutex::new(sockets), companion, token }
     }
 
-    fn session(&self, slug: Option<&str>) -> McpSession {
+    pub fn session(&self, slug: Option<&str>) -> McpSession {
         self.companion.session(&self.token, slug)
     }
 
     /// The upstream's end of the request that was sent last.
-    fn socket(&self) -> TcpStream {
+    pub fn socket(&self) -> TcpStream {
         let socket = self.sockets.lock().unwrap().recv_timeout(PATIENCE).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -64,7 +64,7 @@ impl ByHand {
 }
 
 /// The client's end: reads the answer as it comes.
-struct Client {
+pub struct Client {
     reader: BufReader<TcpStream>,
     head: Vec<String>,
     chunked: bool,
@@ -88,13 +88,13 @@ impl Client {
         socket
     }
 
-    fn call(session: &McpSession, tool: &str) -> TcpStream {
+    pub fn call(session: &McpSession, tool: &str) -> TcpStream {
         let call = message("tools/call", &json!({"name": tool, "arguments": {}}));
         Self::send(session, "POST", &call.to_string())
     }
 
     /// Reads the head of the answer.
-    fn answered(socket: TcpStream) -> Self {
+    pub fn answered(socket: TcpStream) -> Self {
         let mut reader = BufReader::new(socket);
         let mut head = Vec::new();
         loop {
@@ -144,7 +144,7 @@ impl Client {
         Ok(piece)
     }
 
-    fn exactly(&mut self, size: usize) -> Vec<u8> {
+    pub fn exactly(&mut self, size: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < size {
             let more = self.more().unwrap();
@@ -154,7 +154,7 @@ impl Client {
         bytes
     }
 
-    fn rest(&mut self) -> io::Result<Vec<u8>> {
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         loop {
             let more = self.more()?;
@@ -166,11 +166,12 @@ impl Client {
     }
 }
 
-fn chunk(piece: &[u8]) -> Vec<u8> {
+/// A piece as a chunk of HTTP/1.1.
+pub fn chunk(piece: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
 }
 
-const EVENTS_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+pub const EVENTS_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
 const JSON_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
 
 /// Legal, and unlike what most servers write.
