@@ -67,6 +67,7 @@ mod secrets_terminal;
 mod seed_examples;
 mod serve_and_mock;
 mod session_bus;
+mod short_values;
 mod store;
 mod streaming;
 mod system_calls;

@@ -26,15 +26,17 @@ fn values(request: &Received) -> [String; 2] {
 }
 
 fn json_ascii(text: &str) -> String {
-    text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect()
+    text.encode_utf16().flat_map(|unit| format!("\\u{unit:04X}").into_bytes()).map(char::from).collect()
 }
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    text.bytes().flat_map(|byte| format!("%{byte:02x}").into_bytes()).map(char::from).collect()
 }
 
+type Write = fn(&str) -> String;
+
 /// The ways in which the upstream writes a value into a JSON text.
-const FORMS: [(&str, fn(&str) -> String); 9] = [
+const FORMS: [(&str, Write); 9] = [
     ("JSON", |value| json!(value).to_string().trim_matches('"').to_owned()),
     ("JSON in JSON", |value| {
         let inner = json!({"header": value}).to_string();

@@ -59,12 +59,12 @@ impl GivenValue {
     /// Says what is stored that is not what came in: `stored 40 bytes; removed the trailing
     /// newline`; and what that means for the MCP server's answers, if the value is very short.
     pub(super) fn report(&self, context: &mut Context<'_>) {
-        if !self.value.is_redactable() {
-            context.terminal.note(&too_short_for_redaction("this value"));
-        }
         if !self.changes.is_empty() {
             let (length, changes) = (self.value.byte_length(), self.changes.join(", "));
             context.terminal.note(&format!("stored {length} bytes; {changes}"));
+        }
+        if !self.value.is_redactable() {
+            context.terminal.note(&too_short_for_redaction("this value"));
         }
     }
 }
@@ -129,7 +129,7 @@ impl ValueArgs {
 /// That a value stays in answers; `which` says whose it is.
 pub(super) fn too_short_for_redaction(which: &str) -> String {
     format!(
-        "under {SHORTEST_REDACTED_VALUE} bytes, and so not taken out of the MCP server's answers: {which}"
+        "under {SHORTEST_REDACTED_VALUE} bytes, too short to be redacted from the MCP server's answers: {which}"
     )
 }
 

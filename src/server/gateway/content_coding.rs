@@ -246,9 +246,9 @@ mod tests {
     fn names() {
         let of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| {
+            for value in values {
                 headers.append(CONTENT_ENCODING, value.parse().unwrap());
-            });
+            }
             Coding::of(&headers)
         };
         assert_eq!([of(&[]), of(&["identity"]), of(&[""])], [Coding::Identity; 3]);

@@ -75,6 +75,7 @@ pub struct WorkspaceRow {
 
 /// An MCP server with its secrets.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own, most are columns")]
 pub struct ServerRow {
     /// Id.
     pub id: String,

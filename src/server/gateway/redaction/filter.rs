@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::secrets::Secrets;
 
 /// What stands in a secret's place.
-pub const MARKER: &[u8] = b"[redacted]";
+pub(super) const MARKER: &[u8] = b"[redacted]";
 /// Readings in progress that are borne, and so many more for each pattern. Only a text made for
 /// it, on a secret of one repeated piece, has more.
 const MOST_READINGS: usize = 256;
@@ -74,7 +74,8 @@ impl Filter {
     }
 
     /// How many bytes are held back.
-    pub fn held_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
         self.held.len()
     }
 
@@ -88,7 +89,8 @@ impl Filter {
             }
             let Some(byte) = text.get(at) else { break };
             let before = at.checked_sub(1).map(|index| text[index]);
-            self.reader.read(&self.secrets, before, *byte, self.place + at as u64);
+            let around = (before, *byte, text.get(at + 1).copied());
+            self.reader.read(&self.secrets, around, self.place + at as u64);
             if self.reader.in_progress() > most {
                 return Err(Unfilterable);
             }

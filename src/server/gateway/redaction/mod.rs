@@ -15,7 +15,7 @@ use std::rc::Rc;
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-pub use self::filter::{Filter, MARKER, Unfilterable};
+pub use self::filter::{Filter, Unfilterable};
 pub use self::secrets::Secrets;
 
 /// Takes the secrets out of the values of headers, but for those that `spared` names.

@@ -90,8 +90,13 @@ impl Reader {
         self.threads.iter().map(|thread| thread.start).min()
     }
 
-    /// Reads the byte at `place`, which follows `before`.
-    pub(super) fn read(&mut self, secrets: &Secrets, before: Option<u8>, byte: u8, place: u64) {
+    /// Reads the byte at `place`, with those before and after it where they are known.
+    pub(super) fn read(
+        &mut self,
+        secrets: &Secrets,
+        (before, byte, after): (Option<u8>, u8, Option<u8>),
+        place: u64,
+    ) {
         let mut step = Step {
             secrets,
             end: place + 1,
@@ -101,7 +106,9 @@ impl Reader {
         for thread in self.threads.drain(..) {
             step.read(thread, byte);
         }
-        step.begin(before, byte, place);
+        if after.is_none_or(|after| secrets.starts().can_go_on(byte, after)) {
+            step.begin(before, byte, place);
+        }
         (self.found, self.next) = (step.found, step.next);
         std::mem::swap(&mut self.threads, &mut self.next);
     }
@@ -117,7 +124,7 @@ struct Step<'a> {
 impl Step<'_> {
     /// Begins what can begin here, or at the byte before with this one as its second.
     fn begin(&mut self, before: Option<u8>, byte: u8, place: u64) {
-        let (secrets, starts) = (self.secrets, self.secrets.starts());
+        let starts = self.secrets.starts();
         let thread = Thread {
             start: place,
             pattern: None,
@@ -136,7 +143,7 @@ impl Step<'_> {
             return;
         }
         if let Some(before) = before {
-            for (number, _) in secrets.patterns().filter(|(_, pattern)| pattern.fits(0, before)) {
+            for number in starts.beginning(before) {
                 self.read(started(number, 1), byte);
             }
         }
@@ -215,7 +222,7 @@ impl Step<'_> {
         if thread.lead != 0 {
             if value & 0xc0 == 0x80 {
                 let byte = thread.lead << 6 | value & 0x3f;
-                self.advance_if(Thread { lead: 0, ..thread }, 1, |pattern, at| {
+                self.advance_if(Thread { lead: 0, ..thread }, &[byte], |pattern, at| {
                     pattern.plain_byte(at) == Some(byte)
                 });
             }
@@ -227,7 +234,7 @@ impl Step<'_> {
         if matches!(value, 0xc2 | 0xc3) && self.secrets.has_non_ascii() {
             self.keep(Thread { lead: value, ..thread });
         }
-        self.advance_if(thread, 1, |pattern, at| {
+        self.advance_if(thread, &[value], |pattern, at| {
             pattern.fits(at, value) || value == b'+' && pattern.plain_byte(at) == Some(b' ')
         });
     }
@@ -254,7 +261,7 @@ impl Step<'_> {
             let stands = |pattern: Pattern<'_>, at: usize| {
                 (at..).zip(text).all(|(at, byte)| pattern.plain_byte(at) == Some(*byte))
             };
-            self.advance_if(thread, text.len(), stands);
+            self.advance_if(thread, text, stands);
         }
     }
 
@@ -263,24 +270,25 @@ impl Step<'_> {
         thread.at > 0 && pattern.is_some_and(Pattern::is_base64)
     }
 
-    /// Goes on by `count` characters where they stand in the pattern: the thread's own, or
-    /// all if it has none yet.
-    fn advance_if(&mut self, thread: Thread, count: usize, stands: impl Fn(Pattern<'_>, usize) -> bool) {
+    /// Goes on by `text` where it stands in the pattern: the thread's own, or all that begin
+    /// with it if it has none yet.
+    fn advance_if(&mut self, thread: Thread, text: &[u8], stands: impl Fn(Pattern<'_>, usize) -> bool) {
         let secrets = self.secrets;
-        let mut advance = |number, pattern: Pattern<'_>| {
-            if !stands(pattern, thread.at) {
+        let mut advance = |number| {
+            let Some(pattern) = secrets.pattern(number).filter(|pattern| stands(*pattern, thread.at)) else {
                 return;
-            }
-            let at = thread.at + count;
+            };
+            let at = thread.at + text.len();
             if at >= pattern.length() {
                 self.found.push(Span { start: thread.start, end: self.end });
             } else {
                 self.keep(Thread { pattern: Some(number), at, waited: 0, ..thread });
             }
         };
-        match thread.pattern {
-            Some(number) => secrets.pattern(number).into_iter().for_each(|pattern| advance(number, pattern)),
-            None => secrets.patterns().for_each(|(number, pattern)| advance(number, pattern)),
+        match (thread.pattern, text) {
+            (Some(number), _) => advance(number),
+            (None, [first, ..]) => secrets.starts().beginning(*first).for_each(advance),
+            (None, []) => {}
         }
     }
 

@@ -10,16 +10,23 @@ use super::secrets::Secrets;
 const CHAINS: usize = 2048;
 /// Most pairs of the five forms of a secret, by form: 2 + 4 + 4 + 10 + 34.
 const PAIRS: usize = 11;
+/// Most first bytes of them, by form: 1 + 2 + 2 + 5 + 17.
+const FIRSTS: usize = 6;
 /// The byte can be the first of a pattern.
 const BEGINS: u8 = 1;
 /// The byte can begin an escape, or break base64 into lines.
 const ESCAPES: u8 = 2;
+/// After a backslash, the byte can be of use for a first or second character.
+const FOLLOWS_BACKSLASH: u8 = 4;
 
 /// The table.
 pub(super) struct StartPairs {
     /// For each chain of pairs 1 + the index of its first entry; 0 for none.
-    chains: Vec<u32>,
+    chains: Box<[u32; CHAINS]>,
     entries: Zeroizing<Vec<Entry>>,
+    /// The same for each first byte: 1 + the index of its first entry.
+    first_chains: [u32; 256],
+    first_entries: Zeroizing<Vec<FirstEntry>>,
     classes: [u8; 256],
 }
 
@@ -30,7 +37,14 @@ struct Entry {
     next: u32,
 }
 
+#[derive(Clone, Copy, Default)]
+struct FirstEntry {
+    pattern: u32,
+    next: u32,
+}
+
 impl zeroize::DefaultIsZeroes for Entry {}
+impl zeroize::DefaultIsZeroes for FirstEntry {}
 
 fn chain_of(first: u8, second: u8) -> usize {
     ((usize::from(first) << 4) ^ usize::from(second)) % CHAINS
@@ -39,17 +53,27 @@ fn chain_of(first: u8, second: u8) -> usize {
 impl StartPairs {
     /// Of all forms of these secrets.
     pub(super) fn of(secrets: &Secrets) -> Self {
-        let mut table = Self { chains: vec![0; CHAINS], entries: Zeroizing::default(), classes: [0; 256] };
+        let mut table = Self {
+            chains: Box::new([0; CHAINS]),
+            entries: Zeroizing::default(),
+            first_chains: [0; 256],
+            first_entries: Zeroizing::default(),
+            classes: [0; 256],
+        };
+        for byte in *b"\\uxnr%\r\n" {
+            table.classes[usize::from(byte)] |= FOLLOWS_BACKSLASH;
+        }
         for byte in *b"\\%\r\n" {
             table.classes[usize::from(byte)] |= ESCAPES;
         }
         if secrets.has_non_ascii() {
             for byte in [0xc2_u8, 0xc3] {
-                table.classes[usize::from(byte)] |= ESCAPES;
+                table.classes[usize::from(byte)] |= ESCAPES | FOLLOWS_BACKSLASH;
             }
         }
         // Entries wander when the vector grows, and what stood there is not wiped; so it does not grow.
         table.entries.reserve_exact(secrets.pattern_count() * PAIRS);
+        table.first_entries.reserve_exact(secrets.pattern_count() * FIRSTS);
         for (number, pattern) in secrets.patterns() {
             table.add(number, pattern);
         }
@@ -64,8 +88,16 @@ impl StartPairs {
             seconds[second_count] = b'+';
             second_count += 1;
         }
+        for byte in firsts[..first_count].iter().chain(&seconds[..second_count]) {
+            if !byte.is_ascii_alphanumeric() {
+                self.classes[usize::from(*byte)] |= FOLLOWS_BACKSLASH;
+            }
+        }
         for &first in &firsts[..first_count] {
             self.classes[usize::from(first)] |= BEGINS;
+            let chain = &mut self.first_chains[usize::from(first)];
+            self.first_entries.push(FirstEntry { pattern: number, next: *chain });
+            *chain = u32::try_from(self.first_entries.len()).unwrap_or(0);
             for &second in &seconds[..second_count] {
                 let chain = &mut self.chains[chain_of(first, second)];
                 self.entries.push(Entry { pair: [first, second], pattern: number, next: *chain });
@@ -82,6 +114,15 @@ impl StartPairs {
     /// Whether this byte may be more than itself.
     pub(super) fn escapes(&self, byte: u8) -> bool {
         self.classes[usize::from(byte)] & ESCAPES != 0
+    }
+
+    /// Whether an escape, or what else this byte may be, can be going on with the next byte.
+    pub(super) fn can_go_on(&self, byte: u8, next: u8) -> bool {
+        match byte {
+            b'\\' => self.classes[usize::from(next)] & FOLLOWS_BACKSLASH != 0,
+            b'%' => next.is_ascii_hexdigit(),
+            _ => true,
+        }
     }
 
     /// The next place from `at` on where something can begin: the byte there can begin an
@@ -109,6 +150,17 @@ impl StartPairs {
                     return Some(entry.pattern);
                 }
             }
+        })
+    }
+
+    /// The patterns that begin with this byte.
+    pub(super) fn beginning(&self, first: u8) -> impl Iterator<Item = u32> {
+        let mut next = self.first_chains[usize::from(first)];
+        std::iter::from_fn(move || {
+            let index = usize::try_from(next.checked_sub(1)?).ok()?;
+            let entry = self.first_entries.get(index)?;
+            next = entry.next;
+            Some(entry.pattern)
         })
     }
 }

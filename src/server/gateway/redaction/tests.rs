@@ -6,11 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
+use super::filter::MARKER;
 use super::*;
 
 fn secrets(values: &[&[u8]]) -> Rc<Secrets> {
     let mut secrets = Secrets::default();
-    values.iter().for_each(|value| secrets.add(value));
+    for value in values {
+        secrets.add(value);
+    }
     Rc::new(secrets)
 }
 
@@ -88,7 +91,7 @@ fn escaped_forms(secret: &str) -> Vec<Written> {
         one if one.is_ascii() => out.push(one),
         one => out.push_str(&json_ascii(&one.to_string(), true)),
     };
-    let in_script = secret.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+    let in_script = percent(secret, true).replace('%', "\\x");
     let forms = [
         ("as it is", secret.to_owned()),
         ("hex", hex::encode(secret)),
@@ -119,10 +122,12 @@ fn escaped_forms(secret: &str) -> Vec<Written> {
     forms.into_iter().map(written).collect()
 }
 
+type Escape = fn(&str) -> String;
+
 /// Base64 with something before and after the secret, escaped and broken into lines: what
 /// stays are the characters that hold no bit of it.
 fn base64_forms(secret: &str) -> Vec<Written> {
-    let escapes: [(&str, fn(&str) -> String); 4] = [
+    let escapes: [(&str, Escape); 4] = [
         ("", str::to_owned),
         ("escaped slashes", |text| text.replace('/', "\\/")),
         ("percent", |text| percent(text, false)),
