@@ -346,3 +346,24 @@ fn nothing_of_it_reaches_the_log() {
     assert!(log.contains("TRACE") && log.contains("a call failed"), "{log}");
     must_not_leak(log.as_bytes());
 }
+
+#[test]
+fn the_names_in_a_certificate_are_not_logged() {
+    let (upstream, certificate) = Upstream::tls(&["ghp-abcdef.example"], 0, mcp_answer);
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, certificate).unwrap();
+    let server = aerostack(&["mock", "--listen", "127.0.0.1:0"])
+        .env("AEROSTACK_LOG", "trace")
+        .env("SSL_CERT_FILE", &authority)
+        .start("AEROSTACK_TOKEN");
+    let added = aerostack(&["mcp", "add", "tls", "--url", &format!("https://{}/", upstream.address)])
+        .env("AEROSTACK_API_URL", server.variable("AEROSTACK_API_URL"))
+        .env("AEROSTACK_API_KEY", server.variable("AEROSTACK_API_KEY"));
+    added.run().expect(0);
+    let session = McpSession::open(server.address(), "/ws/default", server.variable("AEROSTACK_TOKEN"));
+    assert_eq!(session.call("tls__x")["error"]["data"]["reason"], "unreachable");
+    let (_, log) = server.terminate();
+    assert!(log.contains("TLS with an upstream failed") && log.contains("not for 127.0.0.1"), "{log}");
+    assert!(!log.contains("ghp-abcdef"), "{log}");
+}
