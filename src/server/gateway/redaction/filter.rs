@@ -45,6 +45,9 @@ impl Filter {
     /// # Errors
     /// [`Unfilterable`]; the stream must end here.
     pub fn push(&mut self, piece: &Bytes) -> Result<Bytes, Unfilterable> {
+        if piece.is_empty() {
+            return Ok(Bytes::new());
+        }
         if self.held.is_empty() {
             self.scan(piece, 0)?;
             let free = self.free(piece);

@@ -15,6 +15,8 @@ use std::rc::Rc;
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::domain::secret_value::SHORTEST_REDACTED_VALUE;
+
 pub use self::filter::{Filter, Unfilterable};
 pub use self::secrets::Secrets;
 
@@ -27,7 +29,8 @@ pub(super) fn redact_headers(
     headers: &mut HeaderMap,
     spared: impl Fn(&HeaderName) -> bool,
 ) -> Result<(), Unfilterable> {
-    for (_, value) in headers.iter_mut().filter(|(name, _)| !spared(name)) {
+    let may_hold_one = |value: &HeaderValue| value.len() >= SHORTEST_REDACTED_VALUE;
+    for (_, value) in headers.iter_mut().filter(|(name, value)| may_hold_one(value) && !spared(name)) {
         let before = Bytes::copy_from_slice(value.as_bytes());
         let mut filter = Filter::new(Rc::clone(secrets));
         let after = [filter.push(&before)?, filter.finish()].concat();

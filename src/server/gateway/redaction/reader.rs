@@ -106,9 +106,8 @@ impl Reader {
         for thread in self.threads.drain(..) {
             step.read(thread, byte);
         }
-        if after.is_none_or(|after| secrets.starts().can_go_on(byte, after)) {
-            step.begin(before, byte, place);
-        }
+        let escapes = secrets.starts().escapes(byte, after);
+        step.begin(before, byte, escapes, place);
         (self.found, self.next) = (step.found, step.next);
         std::mem::swap(&mut self.threads, &mut self.next);
     }
@@ -123,7 +122,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     /// Begins what can begin here, or at the byte before with this one as its second.
-    fn begin(&mut self, before: Option<u8>, byte: u8, place: u64) {
+    fn begin(&mut self, before: Option<u8>, byte: u8, escapes: bool, place: u64) {
         let starts = self.secrets.starts();
         let thread = Thread {
             start: place,
@@ -137,7 +136,7 @@ impl Step<'_> {
         let before = before.filter(|before| starts.begins(*before));
         let started =
             |number: u32, at| Thread { start: place.saturating_sub(1), pattern: Some(number), at, ..thread };
-        if !starts.escapes(byte) {
+        if !escapes {
             let begun = before.into_iter().flat_map(|before| starts.beginning_with(before, byte));
             self.next.extend(begun.map(|number| started(number, 2)));
             return;

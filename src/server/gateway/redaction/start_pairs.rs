@@ -111,18 +111,15 @@ impl StartPairs {
         self.classes[usize::from(byte)] & BEGINS != 0
     }
 
-    /// Whether this byte may be more than itself.
-    pub(super) fn escapes(&self, byte: u8) -> bool {
-        self.classes[usize::from(byte)] & ESCAPES != 0
-    }
-
-    /// Whether an escape, or what else this byte may be, can be going on with the next byte.
-    pub(super) fn can_go_on(&self, byte: u8, next: u8) -> bool {
-        match byte {
-            b'\\' => self.classes[usize::from(next)] & FOLLOWS_BACKSLASH != 0,
-            b'%' => next.is_ascii_hexdigit(),
-            _ => true,
-        }
+    /// Whether this byte may be more than itself, with `after` behind it if that is known.
+    pub(super) fn escapes(&self, byte: u8, after: Option<u8>) -> bool {
+        let class = |byte: u8| self.classes[usize::from(byte)];
+        class(byte) & ESCAPES != 0
+            && after.is_none_or(|after| match byte {
+                b'\\' => class(after) & FOLLOWS_BACKSLASH != 0,
+                b'%' => after.is_ascii_hexdigit(),
+                _ => true,
+            })
     }
 
     /// The next place from `at` on where something can begin: the byte there can begin an
@@ -130,7 +127,7 @@ impl StartPairs {
     pub(super) fn next_candidate(&self, text: &[u8], at: usize) -> usize {
         let Some(mut before) = text.get(at.wrapping_sub(1)).or(text.get(at)).copied() else { return at };
         for (index, &byte) in text.iter().enumerate().skip(at) {
-            if self.chains[chain_of(before, byte)] != 0 || self.escapes(byte) {
+            if self.chains[chain_of(before, byte)] != 0 || self.escapes(byte, None) {
                 return index;
             }
             before = byte;

@@ -168,7 +168,9 @@ fn base64_forms(secret: &str) -> Vec<Written> {
     forms
 }
 
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 9] = [
+    "a%Gbc%zdef",
+    "a\\qbc\\td",
     "12345678",
     "ghp_AbCdEf0123456789xyzXYZ",
     "p\"w\\d/<&'>+ %41 x",
