@@ -20,6 +20,9 @@ pub struct AddServerRequest {
     /// Whether the upstream may lie on a loopback or private address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_private_network: Option<bool>,
+    /// Whether the server's secrets are taken out of its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redact_responses: Option<bool>,
 }
 
 /// PATCH `/mcp-servers/{slug}`.
@@ -38,6 +41,9 @@ pub struct UpdateServerRequest {
     /// Whether the upstream may lie on a loopback or private address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_private_network: Option<bool>,
+    /// Whether the server's secrets are taken out of its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redact_responses: Option<bool>,
     /// Delete the secrets when the origin changes, instead of refusing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detach_secrets: Option<bool>,
@@ -56,6 +62,10 @@ pub struct ServerSummary {
     pub enabled: bool,
     /// Whether private addresses are allowed.
     pub allow_private_network: bool,
+    /// Whether the server's secrets are taken out of its answers. An older companion server
+    /// does not say it, and does not do it.
+    #[serde(default)]
+    pub redact_responses: bool,
     /// Number of secrets.
     pub secret_count: u64,
     /// Which secret goes out by which rule.

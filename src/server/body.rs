@@ -76,6 +76,11 @@ where
     Ok(if kept.is_empty() { first } else { kept.into() })
 }
 
+/// A body broke off before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body broke off before its end")]
+pub(super) struct BodyBroken;
+
 /// The body of an answer.
 pub(super) enum AnswerBody {
     /// Made here, whole.

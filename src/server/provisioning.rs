@@ -28,6 +28,7 @@ pub async fn add_demo(project: &Project, url: &str) -> Result<WorkspaceToken, St
         url: UpstreamUrl::parse(url).map_err(|_| StartError::Incomplete("the demo's URL"))?,
         enabled: true,
         allow_private_network: false,
+        redact_responses: true,
         created_at: now,
         updated_at: now,
         secrets: Vec::new(),

@@ -149,8 +149,12 @@ fn peer_defect_16_standard_output_is_data_only() {
     // Each of them has something to say beside its data.
     run(&["secrets", "set", "raw", "TOKEN"], "x\n")
         .prints("Secret created. Takes effect on next tool call.\n");
-    let hidden = scene.run(&["secrets", "set", "raw", "TOKEN", "abc"]).env("GITHUB_ACTIONS", "true").run();
-    assert_eq!(hidden.prints("Secret updated. Takes effect on next tool call.\n").err, "::add-mask::abc\n");
+    let hidden =
+        scene.run(&["secrets", "set", "raw", "TOKEN", "abcdefgh"]).env("GITHUB_ACTIONS", "true").run();
+    assert_eq!(
+        hidden.prints("Secret updated. Takes effect on next tool call.\n").err,
+        "::add-mask::abcdefgh\n"
+    );
     run(&["secrets", "delete", "raw", "NONE", "--if-exists", "--yes"], "").prints("");
     run(&["secrets", "list", "raw", "--stale", "90d"], "").prints("");
     let lines: [&[&str]; 6] = [

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::add;
+use super::{add, update};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::table::Table;
@@ -26,6 +26,7 @@ pub(super) const FIELDS: &[&str] = &[
     "url",
     "enabled",
     "allow_private_network",
+    "redact_responses",
     "secret_count",
     "inject_secrets",
     "created_at",
@@ -42,10 +43,19 @@ pub(super) async fn run(_: ListArgs, context: &mut Context<'_>) -> Result<(), Fa
         context.terminal.note(&format!("No MCP servers in the workspace {workspace}."));
         return Ok(());
     }
-    let mut table = Table::new(&["SLUG", "NAME", "URL", "ENABLED", "SECRETS"]);
+    let mut columns = vec!["SLUG", "NAME", "URL", "ENABLED", "SECRETS"];
+    // Shown where it is not as usual.
+    let shows_redaction = list.servers.iter().any(|server| !server.redact_responses);
+    columns.extend(shows_redaction.then_some("REDACTION"));
+    let mut table = Table::new(&columns);
     for server in &list.servers {
-        let enabled = if server.enabled { "yes" } else { "no" };
-        table.row([&server.slug, &server.name, &server.url, enabled, &server.secret_count.to_string()]);
+        let (enabled, count) = (if server.enabled { "yes" } else { "no" }, server.secret_count.to_string());
+        if shows_redaction {
+            let redaction = update::on_or_off(server.redact_responses);
+            table.row([&server.slug, &server.name, &server.url, enabled, &count, redaction]);
+        } else {
+            table.row([&server.slug, &server.name, &server.url, enabled, &count]);
+        }
     }
     context.terminal.data(&table.text())?;
     for server in &list.servers {

@@ -9,6 +9,7 @@ use clap::{Args, value_parser};
 use super::entries::Entry;
 use super::import_source::{self, Format};
 use super::list::{ages, table};
+use super::value_source::too_short_for_redaction;
 use crate::api::secrets_batch::{BatchEntry, SecretsBatchRequest, SecretsBatchSummary};
 use crate::cli::confirmation::Confirmation;
 use crate::cli::context::Context;
@@ -77,6 +78,7 @@ pub(super) async fn run(arguments: ImportArgs, context: &mut Context<'_>) -> Res
     let answer = send(&batch, &workspace, &server, context).await?;
     let answer = answer.map_err(|error| explained(error, &entries))?;
     print(&answer, dry_run, context)?;
+    report_short_values(&entries, context);
     let unseen = |name: &&String| agreed.as_ref().is_some_and(|agreed| !agreed.contains(*name));
     let unseen: Vec<&str> = answer.deleted.iter().filter(unseen).map(String::as_str).collect();
     if !unseen.is_empty() {
@@ -171,6 +173,14 @@ fn print(answer: &SecretsBatchSummary, dry_run: bool, context: &mut Context<'_>)
     context.terminal.data(&lines.collect::<Vec<_>>().join("\n"))?;
     context.terminal.note("Nothing was changed: this is a dry run.");
     Ok(())
+}
+
+fn report_short_values(entries: &[Entry], context: &mut Context<'_>) {
+    let short = entries.iter().filter(|entry| !entry.value.is_redactable());
+    let names: Vec<&str> = short.map(|entry| entry.name.as_str()).collect();
+    if !names.is_empty() {
+        context.terminal.note(&too_short_for_redaction(&names.join(", ")));
+    }
 }
 
 fn counted(count: usize) -> String {

@@ -13,6 +13,7 @@ use crate::cli::bounded_input::read_bounded;
 use crate::cli::context::Context;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
+use crate::domain::secret_value::SHORTEST_REDACTED_VALUE;
 use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 
 /// Most bytes that are read: enough to tell how long a value of reasonable length is.
@@ -56,11 +57,14 @@ pub(super) struct GivenValue {
 
 impl GivenValue {
     /// Says what is stored that is not what came in: `stored 40 bytes; removed the trailing
-    /// newline`.
+    /// newline`; and what that means for the MCP server's answers, if the value is very short.
     pub(super) fn report(&self, context: &mut Context<'_>) {
         if !self.changes.is_empty() {
             let (length, changes) = (self.value.byte_length(), self.changes.join(", "));
             context.terminal.note(&format!("stored {length} bytes; {changes}"));
+        }
+        if !self.value.is_redactable() {
+            context.terminal.note(&too_short_for_redaction("this value"));
         }
     }
 }
@@ -120,6 +124,13 @@ impl ValueArgs {
         let value = checked(text).map_err(|problem| refused(problem, source, only_line_end))?;
         Ok(GivenValue { value, changes: formed.changes })
     }
+}
+
+/// That a value stays in answers; `which` says whose it is.
+pub(super) fn too_short_for_redaction(which: &str) -> String {
+    format!(
+        "under {SHORTEST_REDACTED_VALUE} bytes, too short to be redacted from the MCP server's answers: {which}"
+    )
 }
 
 fn checked(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretValue, ValueProblem> {

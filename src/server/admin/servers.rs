@@ -24,6 +24,7 @@ fn summary(row: &ServerRow) -> ServerSummary {
         url: row.url.as_str().to_owned(),
         enabled: row.enabled,
         allow_private_network: row.allow_private_network,
+        redact_responses: row.redact_responses,
         secret_count: (row.secrets.len() + row.damaged_secrets.len()) as u64,
         inject_secrets: row.secrets.iter().map(rule).collect(),
         created_at: clock::rfc3339(row.created_at),
@@ -59,7 +60,7 @@ pub(super) async fn add(
     RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Result<(StatusCode, Json<ServerSummary>), ApiError> {
-    let request: AddServerRequest = parse(&body, "slug, url, name, allow_private_network")?;
+    let request: AddServerRequest = parse(&body, "slug, url, name, allow_private_network, redact_responses")?;
     let workspace = workspace_of(&project, query.as_deref()).await?;
     let slug =
         ServerSlug::parse(&request.slug).map_err(|problem| ApiError::invalid_value(problem.to_string()))?;
@@ -72,6 +73,7 @@ pub(super) async fn add(
         url: upstream_url(&request.url)?,
         enabled: true,
         allow_private_network: request.allow_private_network.unwrap_or(false),
+        redact_responses: request.redact_responses.unwrap_or(true),
         created_at: now,
         updated_at: now,
         secrets: Vec::new(),
@@ -92,7 +94,7 @@ pub(super) async fn update(
     Path(slug): Path<String>,
     body: Bytes,
 ) -> Result<Json<ServerSummary>, ApiError> {
-    let fields = "url, name, enabled, allow_private_network, detach_secrets";
+    let fields = "url, name, enabled, allow_private_network, redact_responses, detach_secrets";
     let request: UpdateServerRequest = parse(&body, fields)?;
     let workspace = workspace_of(&project, query.as_deref()).await?;
     let server = find_server(&project, &workspace, &slug).await?;
@@ -102,6 +104,7 @@ pub(super) async fn update(
         name: request.name.as_deref().map(display_name).transpose()?,
         enabled: request.enabled,
         allow_private_network: request.allow_private_network,
+        redact_responses: request.redact_responses,
         updated_at: clock::now(),
         detach_secrets: request.detach_secrets.unwrap_or(false),
     };

@@ -3,6 +3,8 @@
 
 use serde_json::json;
 
+use super::redaction::Unfilterable;
+
 /// Why an upstream gave no answer that could be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UpstreamProblem {
@@ -47,6 +49,12 @@ pub(super) enum UpstreamProblem {
     /// `initialize` was answered with an error.
     #[error("the MCP server refused to open a session")]
     NotInitialized,
+}
+
+impl From<Unfilterable> for UpstreamProblem {
+    fn from(_: Unfilterable) -> Self {
+        Self::NotMcp
+    }
 }
 
 impl UpstreamProblem {

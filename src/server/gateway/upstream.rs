@@ -17,11 +17,12 @@ use hyper::{Method, Request, Response};
 use super::answer::{self, Answer, SESSION_HEADER};
 use super::capabilities::Capabilities;
 use super::connection::{Connection, PoolKey, SendProblem};
+use super::content_coding::Coding;
 use super::inject::Injected;
 use super::modern::{Eras, KnownSchemas};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
-use super::upstream_body::UpstreamBody;
+use super::upstream_body::{UpstreamBody, treat_head};
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
@@ -329,10 +330,14 @@ impl Upstream {
                 Err(_) => Err(UpstreamProblem::Cut),
             }
         };
-        let (connection, response) =
+        let (connection, mut response) =
             tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        if response.status().is_success() && Coding::of(response.headers()) == Coding::Other {
+            return Err(UpstreamProblem::NotMcp);
+        }
+        let treatment = treat_head(response.headers_mut(), self.injected.redacted.as_ref())?;
         let pool = Rc::clone(&self.caller.pool);
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key)))
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment)))
     }
 }
 

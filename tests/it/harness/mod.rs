@@ -23,5 +23,5 @@ pub use companion::Companion;
 pub use http::{Answer, request};
 pub use mcp::McpSession;
 pub use program::{Ended, Running, aerostack};
-pub use shell::{Mock, cli};
+pub use shell::{Mock, SHORT_VALUE, cli};
 pub use upstream::{Upstream, mcp_answer};

@@ -9,6 +9,7 @@ use crate::server::store::StoreError;
 
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_first_tables.sql")),
+    (2, include_str!("../migrations/0002_response_redaction.sql")),
     (3, include_str!("../migrations/0003_token_limits.sql")),
 ];
 
