@@ -35,6 +35,13 @@ pub const TOKENS: &str = "/api/v1/admin/workspaces/{workspace}/tokens";
 /// One token.
 pub const TOKEN: &str = "/api/v1/admin/workspaces/{workspace}/tokens/{token_id}";
 
+/// Calls of a workspace, in groups.
+pub const ANALYTICS: &str = "/api/v1/admin/workspaces/{workspace}/analytics";
+/// Calls of a workspace, one by one.
+pub const ANALYTICS_CALLS: &str = "/api/v1/admin/workspaces/{workspace}/analytics/calls";
+/// Counters in Prometheus' text form.
+pub const METRICS: &str = "/metrics";
+
 /// Path of one MCP server.
 pub fn server(slug: &ServerSlug) -> String {
     format!("{SERVERS}/{slug}")
@@ -79,6 +86,16 @@ pub fn tokens(slug: &WorkspaceSlug) -> String {
 /// Path of one token; the id is checked by the caller to be alphanumeric.
 pub fn token(slug: &WorkspaceSlug, token_id: &str) -> String {
     format!("{WORKSPACES}/{slug}/tokens/{token_id}")
+}
+
+/// Path of a workspace's calls in groups.
+pub fn analytics(slug: &WorkspaceSlug) -> String {
+    format!("{WORKSPACES}/{slug}/analytics")
+}
+
+/// Path of a workspace's calls one by one.
+pub fn analytics_calls(slug: &WorkspaceSlug) -> String {
+    format!("{WORKSPACES}/{slug}/analytics/calls")
 }
 
 /// Path of a workspace's gateway.

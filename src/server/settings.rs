@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::analytics::AnalyticsSettings;
 use super::vault::SecretsKey;
 use super::vault::keyring::KeyProblem;
 
@@ -27,6 +28,8 @@ pub struct ServerSettings {
     pub key: SecretsKey,
     /// Whether every upstream may lie on a loopback address (`mock`, `demo`).
     pub loopback_upstreams: bool,
+    /// How tool calls are kept.
+    pub analytics: AnalyticsSettings,
 }
 
 /// Files of the listener's TLS.

@@ -177,17 +177,17 @@ fn a_wrong_key_changes_no_byte() {
     let server = serve(&database).start("AEROSTACK_API_URL");
     let list = admin(&server, &key, &["secrets", "list", "a-mcp", "--json", "--fields", "name"]).run();
     list.prints("{\"secrets\":[{\"name\":\"TOKEN\"}]}\n");
-    // After a clean end there is the one file and its lock, and there still is.
+    // After a clean end there are the two files and the lock, and there still are.
     assert_eq!(server.terminate().0, 0);
     let names = || {
         let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         entries.collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!(names().len(), 2, "{:?}", names());
+    assert_eq!(names().len(), 3, "{:?}", names());
     let before = files(folder.path());
     serve(&database).env("WORKFLOW_SECRETS_KEY", other_key.trim()).run().expect(1);
     assert!(files(folder.path()) == before, "a file was changed");
-    assert_eq!(names().len(), 2, "{:?}", names());
+    assert_eq!(names().len(), 3, "{:?}", names());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The admin API: one file per resource. Requests are authenticated before they get
 //! here; values come in and never go out.
 
+mod analytics;
 mod secrets;
 mod secrets_batch;
 mod servers;
@@ -40,6 +41,8 @@ pub(super) fn router(project: Arc<Project>) -> Router {
         .route(routes::WORKSPACE, delete(workspaces::delete))
         .route(routes::TOKENS, get(tokens::list).post(tokens::create))
         .route(routes::TOKEN, delete(tokens::revoke))
+        .route(routes::ANALYTICS, get(analytics::groups))
+        .route(routes::ANALYTICS_CALLS, get(analytics::calls))
         .fallback(async || ApiError::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || ApiError::not_found("this address does not take that method"))
         // The router in front has read the body within its limit already.

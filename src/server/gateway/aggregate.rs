@@ -10,6 +10,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, LIST_LIMIT, SESSION_HEADER};
+use super::call_record::CallRecord;
 use super::message::{Envelope, Kind, prefixed_page, split_call};
 use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::sessions::{Scope, Session};
@@ -96,14 +97,15 @@ impl Gateway {
                 return crate::server::response::error_answer(&error, &request_id);
             }
         };
+        let record = CallRecord::begin(self, caller, &server, envelope);
         let calling = async {
             let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
             upstream.request(session, call.message.into()).await
         };
-        match calling.await {
+        record.watch(match calling.await {
             Ok(answer) => pass_on(answer),
             Err(problem) => Self::failed(caller, &server, envelope.id(), problem),
-        }
+        })
     }
 
     /// Asks all enabled servers at once. A server that fails or is late is left out, and

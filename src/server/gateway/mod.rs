@@ -5,6 +5,8 @@
 pub mod address_policy;
 mod aggregate;
 mod answer;
+mod call_outcome;
+mod call_record;
 mod connection;
 mod inject;
 mod message;
@@ -17,6 +19,7 @@ mod sse;
 mod upstream;
 mod upstream_body;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +32,9 @@ pub use connection::UpstreamPool;
 
 use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
+use self::call_record::CalledServer;
 use self::sessions::{Scope, Session, Sessions};
+use super::access_log::Served;
 use super::auth::Member;
 use super::body::AnswerBody;
 use super::error::ApiError;
@@ -92,12 +97,26 @@ impl Gateway {
             Ok(caller) => caller,
             Err(error) => return error_answer(&error, request_id),
         };
-        match *request.method() {
+        let workspace = workspace_and_server(request.uri().path()).0.to_owned();
+        let mut response = match *request.method() {
             Method::POST => self.post(&caller, request).await,
             Method::GET => self.listen(&caller, request.headers()).await,
             Method::DELETE => self.end_session(&caller, request.headers()).await,
             _ => method_not_allowed(),
-        }
+        };
+        let called = response.extensions_mut().remove::<CalledServer>().map(|called| called.0);
+        let server = match caller.route {
+            Route::Workspace => called,
+            Route::Server(server) => Some(server.slug.to_string()),
+        };
+        let token_id = caller.member.token_id;
+        response.extensions_mut().insert(Served { workspace, server, token_id });
+        response
+    }
+
+    /// How many sessions clients have, and how many are held with each server, by its id.
+    pub(super) fn session_counts(&self) -> (usize, HashMap<String, usize>) {
+        self.sessions.counts()
     }
 
     /// Authenticates, then finds the route; without a token nobody learns what exists.
@@ -107,9 +126,7 @@ impl Gateway {
         request: &Request<Incoming>,
         request_id: &'a str,
     ) -> Result<Caller<'a>, ApiError> {
-        let rest = request.uri().path().strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
-        let (workspace, server) =
-            rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)));
+        let (workspace, server) = workspace_and_server(request.uri().path());
         let member = self.project.authenticator.member(request.headers(), workspace).await?;
         let member = member.ok_or_else(|| {
             ApiError::unauthorized(
@@ -117,6 +134,7 @@ impl Gateway {
             )
             .with_hint("send Authorization: Bearer mwt_...; ask a workspace admin for a token")
         })?;
+        self.project.analytics.token_used(&member.token_id);
         let route = match server.filter(|server| !server.is_empty()) {
             None => Route::Workspace,
             Some(slug) => Route::Server(Box::new(
@@ -162,6 +180,12 @@ impl Gateway {
         *response.status_mut() = StatusCode::NO_CONTENT;
         response
     }
+}
+
+/// The parts of a gateway's path.
+fn workspace_and_server(path: &str) -> (&str, Option<&str>) {
+    let rest = path.strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
+    rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)))
 }
 
 fn method_not_allowed() -> Response<AnswerBody> {

@@ -7,6 +7,7 @@ use hyper::{Response, StatusCode};
 
 use super::answer::SESSION_HEADER;
 use super::answer::{self, Answer};
+use super::call_record::CallRecord;
 use super::message::{Envelope, Kind};
 use super::problem::{UpstreamProblem, upstream_error};
 use super::sessions::{Scope, Session, UpstreamSession};
@@ -62,15 +63,16 @@ impl Gateway {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Response<AnswerBody> {
+        let record = CallRecord::begin(self, caller, server, envelope);
         let upstream = match Upstream::open(self, caller, server.clone(), passing_headers(headers)) {
             Ok(upstream) => upstream,
-            Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
+            Err(problem) => return record.watch(Self::failed(caller, server, envelope.id(), problem)),
         };
         if envelope.kind() == Kind::Request {
-            return match upstream.request(session, body).await {
+            return record.watch(match upstream.request(session, body).await {
                 Ok(answer) => pass_on(answer),
                 Err(problem) => Self::failed(caller, server, envelope.id(), problem),
-            };
+            });
         }
         if let Err(problem) = upstream.notify(session, body).await {
             tracing::warn!(server = %server.slug, %problem, "a notification did not reach the server");
@@ -108,7 +110,8 @@ impl Gateway {
         }
     }
 
-    /// The JSON-RPC error for a problem, and a line in the log.
+    /// The JSON-RPC error for a problem, and a line in the log. The problem goes with the
+    /// response, for the record of the call.
     pub(super) fn failed(
         caller: &Caller<'_>,
         server: &ServerRow,
@@ -117,7 +120,9 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let request_id = caller.request_id;
         tracing::warn!(request_id, server = %server.slug, token = %caller.member.token_id, %problem, "a call failed");
-        json_answer(StatusCode::OK, upstream_error(id, server.slug.as_str(), problem))
+        let mut response = json_answer(StatusCode::OK, upstream_error(id, server.slug.as_str(), problem));
+        response.extensions_mut().insert(problem);
+        response
     }
 }
 

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aerostack::server::analytics::AnalyticsSettings;
 use aerostack::server::settings::{ServerSettings, TlsFiles};
 use aerostack::server::vault::SecretsKey;
 use aerostack::server::{RunningServer, Server, StartError};
@@ -24,6 +25,8 @@ pub struct Companion {
     pub api_key: String,
     pub database: PathBuf,
     pub folder: TempDir,
+    /// How calls are kept, from the next start on.
+    pub analytics: AnalyticsSettings,
 }
 
 impl Companion {
@@ -38,6 +41,7 @@ impl Companion {
             api_key: String::new(),
             database,
             folder,
+            analytics: AnalyticsSettings::default(),
         };
         companion.open(KEY, true, None).unwrap();
         companion
@@ -57,6 +61,7 @@ impl Companion {
             database: self.database.clone(),
             key: SecretsKey::parse(key).unwrap(),
             loopback_upstreams,
+            analytics: self.analytics,
         };
         let mut announced = None;
         let server = Server::bind(&settings, &mut |key| announced = Some(key.expose().to_owned()))?;
