@@ -292,6 +292,9 @@ fn the_database_is_the_owner_s() {
     for file in ["aerostack.db", "aerostack.db-wal", "aerostack.db-shm", "aerostack.db.lock"] {
         assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
     }
+    for file in ["aerostack.db.analytics", "aerostack.db.analytics-wal", "aerostack.db.analytics-shm"] {
+        assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
+    }
     server.kill();
     for wide in [0o640, 0o604, 0o666, 0o620] {
         std::fs::set_permissions(&database, std::fs::Permissions::from_mode(wide)).unwrap();
