@@ -67,7 +67,7 @@ pub(super) async fn calls(
     let after = after.map(|text| {
         let cursor = text.parse::<i64>().ok().filter(|id| *id > 0);
         cursor.ok_or_else(|| {
-            ApiError::invalid_request("after is not a place in the log")
+            ApiError::invalid_value("after is not a place in the log")
                 .with_hint("give what the page before had as next")
         })
     });
@@ -114,7 +114,7 @@ fn grouping(text: &str) -> Result<Vec<GroupBy>, ApiError> {
         "tool" => Ok(GroupBy::Tool),
         "token" => Ok(GroupBy::Token),
         "server" => Ok(GroupBy::Server),
-        _ => Err(ApiError::invalid_request("by is one or more of tool, token and server")
+        _ => Err(ApiError::invalid_value("by is one or more of tool, token and server")
             .with_hint("for example by=tool,token")),
     };
     text.split(',').map(one).collect()
@@ -128,7 +128,7 @@ fn beginning(text: &str) -> Result<Millis, ApiError> {
     }
     let time = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
     time.map_err(|_| {
-        ApiError::invalid_request("since is neither a length of time nor a time in RFC 3339")
+        ApiError::invalid_value("since is neither a length of time nor a time in RFC 3339")
             .with_hint("for example since=7d or since=2026-03-15T10:00:00Z")
     })
 }
