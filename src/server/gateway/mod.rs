@@ -104,9 +104,9 @@ impl Gateway {
             Method::DELETE => self.end_session(&caller, request.headers()).await,
             _ => method_not_allowed(),
         };
-        let called = response.extensions_mut().remove::<CalledServer>().map(|called| called.0);
+        let by_name = response.extensions_mut().remove::<CalledServer>();
         let server = match caller.route {
-            Route::Workspace => called,
+            Route::Workspace => by_name.map(|server| server.0),
             Route::Server(server) => Some(server.slug.to_string()),
         };
         let token_id = caller.member.token_id;
