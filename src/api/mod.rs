@@ -7,6 +7,7 @@ pub mod object;
 pub mod routes;
 pub mod secrets;
 pub mod secrets_batch;
+pub mod server_test;
 pub mod servers;
 pub mod tokens;
 pub mod workspaces;

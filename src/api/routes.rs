@@ -47,6 +47,17 @@ pub fn server(slug: &ServerSlug) -> String {
     format!("{SERVERS}/{slug}")
 }
 
+/// Path of a server's test.
+pub fn server_test(slug: &ServerSlug) -> String {
+    format!("{SERVERS}/{slug}/test")
+}
+
+/// The slug in a path of [`server_test`]; it is not checked.
+pub fn tested_server(path: &str) -> Option<&str> {
+    let slug = path.strip_prefix(SERVERS)?.strip_prefix('/')?.strip_suffix("/test")?;
+    (!slug.is_empty() && !slug.contains('/')).then_some(slug)
+}
+
 /// Path of a server's secrets.
 pub fn secrets(slug: &ServerSlug) -> String {
     format!("{SERVERS}/{slug}/secrets")
@@ -106,6 +117,15 @@ pub fn gateway(slug: &WorkspaceSlug) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_test_and_nothing_beside_it() {
+        let slug = ServerSlug::parse("github-mcp").unwrap();
+        assert_eq!(tested_server(&server_test(&slug)), Some("github-mcp"));
+        for other in ["", "/test", "//test", "/a/test/", "/a/b/test", "/a", "x/test"] {
+            assert_eq!(tested_server(&format!("{SERVERS}{other}")), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_batch_and_nothing_beside_it() {

@@ -93,7 +93,7 @@ enum ApiCommand {
     /// Set, rotate, inject, list, delete and import secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
-    /// Add, list, update and remove MCP servers
+    /// Add, list, test, update and remove MCP servers
     #[command(subcommand)]
     Mcp(mcp::McpCommand),
     /// Create, list, choose and delete workspaces

@@ -9,7 +9,7 @@ use axum::Router;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use tower_service::Service;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use super::gateway::{Gateway, UpstreamPool};
 use super::health;
 use super::host_check::{self, HostCheck};
 use super::metrics;
-use super::response::{RequestId, error_answer};
+use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use crate::api::error::ErrorCode;
 use crate::api::routes;
@@ -159,6 +159,9 @@ async fn admin_answer(
         }
         BodyProblem::Broken => ApiError::invalid_request("the body was cut off or took too long"),
     })?;
+    if let Some(slug) = routes::tested_server(parts.uri.path()).filter(|_| parts.method == Method::POST) {
+        return test_server(core, slug, parts.uri.query(), request_id).await;
+    }
     parts.extensions.insert(base_url);
     let request = Request::from_parts(parts, axum::body::Body::from(body));
     let response = match core.shared.admin.clone().call(request).await {
@@ -175,6 +178,18 @@ async fn admin_answer(
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Ok(Response::from_parts(parts, AnswerBody::of(bytes)))
+}
+
+/// A test of an MCP server goes through the gateway, with this core's connections.
+async fn test_server(
+    core: &Core,
+    slug: &str,
+    query: Option<&str>,
+    request_id: &RequestId,
+) -> Result<Response<AnswerBody>, ApiError> {
+    let (workspace, server) = admin::addressed_server(&core.shared.project, query, slug).await?;
+    let report = core.shared.gateway.test_server(&core.pool, &request_id.0, &workspace, server).await;
+    Ok(json_answer(StatusCode::OK, serde_json::to_vec(&report).unwrap_or_default()))
 }
 
 /// A body must say that it is JSON, or say nothing: a form of a web page is refused.

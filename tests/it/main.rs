@@ -39,6 +39,7 @@ mod layers;
 mod legacy_transport;
 mod lookalike_headers;
 mod mcp_servers;
+mod mcp_test;
 mod metrics;
 mod network_manners;
 mod output;

@@ -3,11 +3,15 @@
 use clap::Args;
 
 use super::add;
+use crate::api::servers::{HealthState, ServerHealth};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::table::Table;
 
 /// List the MCP servers of the workspace
+///
+/// HEALTH is what the last tool calls have shown since the companion server started.
+/// It contacts no MCP server; 'mcp test' does.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct ListArgs {}
@@ -28,6 +32,7 @@ pub(super) const FIELDS: &[&str] = &[
     "allow_private_network",
     "secret_count",
     "inject_secrets",
+    "health",
     "created_at",
     "updated_at",
 ];
@@ -42,10 +47,11 @@ pub(super) async fn run(_: ListArgs, context: &mut Context<'_>) -> Result<(), Fa
         context.terminal.note(&format!("No MCP servers in the workspace {workspace}."));
         return Ok(());
     }
-    let mut table = Table::new(&["SLUG", "NAME", "URL", "ENABLED", "SECRETS"]);
+    let mut table = Table::new(&["SLUG", "NAME", "URL", "ENABLED", "SECRETS", "HEALTH"]);
     for server in &list.servers {
         let enabled = if server.enabled { "yes" } else { "no" };
-        table.row([&server.slug, &server.name, &server.url, enabled, &server.secret_count.to_string()]);
+        let (secrets, health) = (server.secret_count.to_string(), health(&server.health));
+        table.row([&server.slug, &server.name, &server.url, enabled, &secrets, &health]);
     }
     context.terminal.data(&table.text())?;
     for server in &list.servers {
@@ -54,4 +60,17 @@ pub(super) async fn run(_: ListArgs, context: &mut Context<'_>) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// What the last calls say, in a few words.
+fn health(health: &ServerHealth) -> String {
+    match (health.state, &health.since) {
+        (HealthState::Ok, _) => "ok".to_owned(),
+        (HealthState::Unknown, _) => "unknown".to_owned(),
+        (HealthState::Failing, since) => {
+            let since = since.as_deref().map(|since| format!(" since {since}")).unwrap_or_default();
+            let reason = health.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("failing{since}{reason}")
+        }
+    }
 }

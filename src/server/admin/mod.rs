@@ -80,6 +80,17 @@ async fn workspace_of(project: &Project, query: Option<&str>) -> Result<Workspac
     find_workspace(project, &slug).await
 }
 
+/// The server that a request is about, and its workspace.
+pub(super) async fn addressed_server(
+    project: &Project,
+    query: Option<&str>,
+    slug: &str,
+) -> Result<(WorkspaceRow, ServerRow), ApiError> {
+    let workspace = workspace_of(project, query).await?;
+    let server = find_server(project, &workspace, slug).await?;
+    Ok((workspace, server))
+}
+
 async fn find_workspace(project: &Project, slug: &str) -> Result<WorkspaceRow, ApiError> {
     let found = match WorkspaceSlug::parse(slug) {
         Ok(parsed) => project.store.workspace(&parsed).await?,

@@ -7,15 +7,18 @@ mod aggregate;
 mod answer;
 mod call_outcome;
 mod call_record;
+mod connect_diagnosis;
 mod connection;
 mod inject;
 mod message;
 mod peekable_socket;
 mod post;
 mod problem;
+mod server_test;
 mod sessions;
 mod single;
 mod sse;
+mod test_findings;
 mod upstream;
 mod upstream_body;
 
