@@ -1,6 +1,7 @@
 //! `aerostack mcp test` against servers that work and servers that are broken in one way
 //! each; and the health in `mcp list`.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -101,7 +102,16 @@ fn no_connection() {
     finds(&companion, "self-signed", "tls_failed", 7, "the certificate of https://127.0.0.1");
     let plain = Upstream::mcp();
     companion.add_server("plain", &format!("https://{}/mcp", plain.address));
-    finds(&companion, "plain", "tls_failed", 7, "does not speak TLS");
+    finds(&companion, "plain", "tls_failed", 7, "does not answer the TLS handshake");
+    let talker = TcpListener::bind("127.0.0.1:0").unwrap();
+    companion.add_server("talker", &format!("https://{}/mcp", talker.local_addr().unwrap()));
+    std::thread::spawn(move || {
+        for socket in talker.incoming().flatten() {
+            let _ = (&socket).write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            let _ = (&socket).read(&mut [0; 1000]);
+        }
+    });
+    finds(&companion, "talker", "tls_failed", 7, "does not speak TLS");
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(super) enum ConnectProblem {
     Certificate(&'static str),
     /// What listens there does not speak TLS.
     NotTls,
+    /// The connection is there, and nobody answers the handshake.
+    TlsTimedOut,
     /// The handshake failed in another way.
     TlsFailed,
 }
@@ -93,7 +95,7 @@ async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<(), ConnectProbl
     let error = match handshake.await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => error,
-        Err(_) => return Err(ConnectProblem::TimedOut),
+        Err(_) => return Err(ConnectProblem::TlsTimedOut),
     };
     Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(reason(problem)),

@@ -61,9 +61,7 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
             format!(
                 "{origin} is a loopback, private or reserved address, which is not allowed for this server"
             ),
-            format!(
-                "if that is meant, remove it and add it again: aerostack mcp add {slug} --url <URL> --allow-private-network"
-            ),
+            format!("if that is meant: aerostack mcp update {slug} --allow-private-network true"),
         ),
         ConnectProblem::Refused => error(
             "connection_refused",
