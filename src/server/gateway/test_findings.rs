@@ -91,6 +91,11 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
                 "use http:// in the URL if the server is on this machine: aerostack mcp update {slug} --url <URL>"
             ),
         ),
+        ConnectProblem::TlsTimedOut => error(
+            "tls_failed",
+            format!("{origin} takes the connection and does not answer the TLS handshake"),
+            format!("perhaps it does not speak TLS; {look}"),
+        ),
         ConnectProblem::TlsFailed => error(
             "tls_failed",
             format!("the TLS handshake with {origin} failed"),
