@@ -227,3 +227,33 @@ fn insert(connection: &mut Connection, calls: &[Call], max_rows: i64) -> Result<
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody takes from this queue, ever: a sender that waited would wait for good.
+    #[test]
+    fn senders_never_wait() {
+        let (events, _queue) = mpsc::sync_channel(2);
+        let lost = Arc::new(AtomicU64::new(0));
+        let recorder =
+            Recorder { events: Some(events), thread: None, lost: Arc::clone(&lost), has_file: false };
+        let call = Call {
+            at: 0,
+            workspace_id: String::new(),
+            token_id: String::new(),
+            server_id: String::new(),
+            server: String::new(),
+            tool: String::new(),
+            duration: Duration::ZERO,
+            outcome: super::super::Outcome::Success,
+            request_id: String::new(),
+        };
+        for _ in 0..5 {
+            recorder.send(Event::Call(Box::new(call.clone())));
+        }
+        recorder.send(Event::TokenUse("a".to_owned(), 0));
+        assert_eq!(lost.load(Ordering::Relaxed), 3, "calls alone are counted");
+    }
+}
