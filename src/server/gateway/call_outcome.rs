@@ -5,6 +5,7 @@
 use serde::Deserialize;
 
 use super::message::{Envelope, Kind};
+use super::problem::reason_in;
 use crate::server::analytics::Outcome;
 
 /// Longest message that is looked into, in bytes. Errors are short.
@@ -122,8 +123,9 @@ fn outcome_of(message: &[u8]) -> Option<Outcome> {
         is_error: bool,
     }
     let envelope = Envelope::parse(message).ok().filter(|envelope| envelope.kind() == Kind::Response)?;
-    if envelope.error().is_some() {
-        return Some(Outcome::RpcError);
+    if let Some(error) = envelope.error() {
+        // An error of our own says what went wrong on the way.
+        return Some(reason_in(error.get()).map_or(Outcome::RpcError, Outcome::Upstream));
     }
     let result = envelope.result().and_then(|result| serde_json::from_str::<Result>(result.get()).ok());
     Some(if result.is_some_and(|result| result.is_error) { Outcome::ToolError } else { Outcome::Success })
@@ -131,6 +133,7 @@ fn outcome_of(message: &[u8]) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::problem::{UpstreamProblem, upstream_error};
     use super::*;
 
     const GOOD: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"isError":true}]}}"#;
@@ -161,6 +164,19 @@ mod tests {
         assert_eq!(read("application/json", Some("gzip"), "garbage", 7), Outcome::Success);
         let long = TOOL.replace("[]", &format!("[\"{}\"]", "x".repeat(LOOK_LIMIT)));
         assert_eq!(read("application/json", None, &long, 1000), Outcome::Success);
+    }
+
+    /// Also where the head of the answer was on its way already.
+    #[test]
+    fn problems_on_the_way_are_told_apart() {
+        for problem in [UpstreamProblem::Cut, UpstreamProblem::Status(503), UpstreamProblem::NotMcp] {
+            let error = String::from_utf8(upstream_error("1", "up", problem)).unwrap();
+            let outcome = Outcome::Upstream(problem.reason());
+            assert_eq!(read("application/json", None, &error, 9), outcome);
+            assert_eq!(read("text/event-stream", None, &format!("data: {error}\n\n"), 9), outcome);
+        }
+        let other = ERROR.replace("\"code\"", "\"data\":{\"reason\":\"any\"},\"code\"");
+        assert_eq!(read("application/json", None, &other, 9), Outcome::RpcError);
     }
 
     #[test]
