@@ -17,6 +17,7 @@ use super::serve::{StopSignal, listen_address, require_tls, start_failure};
 use super::terminal::Terminal;
 use crate::api::routes;
 use crate::domain::{ApiKey, WorkspaceToken};
+use crate::server::analytics::AnalyticsSettings;
 use crate::server::demo_upstream::DemoUpstream;
 use crate::server::settings::{ServerSettings, TlsFiles};
 use crate::server::vault::SecretsKey;
@@ -98,6 +99,7 @@ impl Mock {
             key: SecretsKey::generate()?,
             loopback_upstreams: true,
             connections: ConnectionLimits::default(),
+            analytics: AnalyticsSettings::default(),
         };
         let mut api_key = None;
         let mut keep = |key: &ApiKey| api_key = ApiKey::parse(key.expose()).ok();

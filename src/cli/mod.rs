@@ -2,6 +2,7 @@
 //! the state of the process, so that one process can run many commands.
 
 pub mod age;
+mod analytics;
 mod auth;
 mod bounded_input;
 mod client_failure;
@@ -92,12 +93,13 @@ enum ApiCommand {
     /// Set, rotate, inject, list, delete and import secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
-    /// Add, list, update and remove MCP servers
+    /// Add, list, test, update and remove MCP servers
     #[command(subcommand)]
     Mcp(mcp::McpCommand),
     /// Create, list, choose and delete workspaces
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
+    Analytics(analytics::AnalyticsArgs),
     #[command(about = "Short for 'auth login'")]
     Login(auth::LoginArgs),
     #[command(about = "Short for 'auth logout'")]
@@ -135,6 +137,7 @@ impl Command {
             Self::Api(ApiCommand::Secrets(command)) => command.list_fields(),
             Self::Api(ApiCommand::Mcp(command)) => command.list_fields(),
             Self::Api(ApiCommand::Workspace(command)) => command.list_fields(),
+            Self::Api(ApiCommand::Analytics(arguments)) => Some(arguments.fields()),
             Self::Api(_) => None,
             #[cfg(feature = "server")]
             Self::Start(_) => None,
@@ -154,6 +157,7 @@ impl ApiCommand {
             Self::Secrets(command) => command.run(context).await,
             Self::Mcp(command) => command.run(context).await,
             Self::Workspace(command) => command.run(context).await,
+            Self::Analytics(arguments) => analytics::run(arguments, context).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The admin API's client: base URL, key, time limit and one `send`, which tries again what
 //! may be tried again. It prints nothing: who wants to know is told by `Event`s.
 
+pub mod analytics;
 mod answer;
 mod api_base;
 mod api_key;

@@ -4,6 +4,7 @@
 pub mod api_key;
 pub mod injection;
 pub mod origin;
+pub mod period;
 pub mod reserved_header;
 pub mod sealed_value;
 pub mod secret_name;
@@ -16,6 +17,7 @@ pub mod workspace_token;
 pub use api_key::ApiKey;
 pub use injection::{Injection, InjectionHeader, InjectionProblem};
 pub use origin::{Origin, UpstreamUrl, UrlProblem};
+pub use period::{Period, PeriodProblem};
 pub use sealed_value::{KeyId, SealedValue};
 pub use secret_name::SecretName;
 pub use secret_value::{SecretValue, ValueProblem};

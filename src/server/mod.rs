@@ -1,7 +1,9 @@
 //! The companion server: the admin API, the gateway, and what they stand on. `Server::bind`
 //! returns when it listens; `start` takes requests until it is stopped.
 
+mod access_log;
 mod admin;
+pub mod analytics;
 pub mod auth;
 mod body;
 pub mod clock;
@@ -10,9 +12,11 @@ pub mod demo_upstream;
 pub mod error;
 pub mod gateway;
 mod head_tap;
+mod health;
 mod host_check;
 mod listener;
 pub mod logging;
+mod metrics;
 pub mod provisioning;
 pub mod randomness;
 mod response;
@@ -56,7 +60,7 @@ impl Server {
         let socket = listener::bind(settings.listen)?;
         let address = socket.local_addr().map_err(|error| StartError::System(error.to_string()))?;
         let runtime = listener::current_thread_runtime()?;
-        let opening = startup::open_project(&settings.database, &settings.key, announce);
+        let opening = startup::open_project(&settings.database, &settings.key, settings.analytics, announce);
         let project = runtime.block_on(opening)?;
         let policy = AddressPolicy { loopback_always: settings.loopback_upstreams };
         Ok(Self { socket, address, tls, project, policy, connections: settings.connections })

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::analytics::AnalyticsSettings;
 use super::connections::ConnectionLimits;
 use super::vault::SecretsKey;
 use super::vault::keyring::KeyProblem;
@@ -30,6 +31,8 @@ pub struct ServerSettings {
     pub loopback_upstreams: bool,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
+    /// How tool calls are kept.
+    pub analytics: AnalyticsSettings,
 }
 
 /// Files of the listener's TLS.

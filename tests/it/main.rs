@@ -6,7 +6,11 @@
 #![expect(clippy::format_push_string, reason = "texts of tests are short")]
 #![expect(clippy::disallowed_methods, reason = "tests read where their parts are from the environment")]
 
+mod access_log;
 mod aggregated_lists;
+mod analytics;
+mod analytics_cli;
+mod analytics_store;
 mod auth_login;
 mod auth_logout;
 mod auth_status;
@@ -40,6 +44,8 @@ mod layers;
 mod legacy_transport;
 mod lookalike_headers;
 mod mcp_servers;
+mod mcp_test;
+mod metrics;
 mod modern_era;
 mod network_manners;
 mod output;

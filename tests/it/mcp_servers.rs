@@ -47,7 +47,7 @@ fn added_with_what_was_given() {
     assert_eq!(document, companion.admin("GET", &format!("{SERVERS}/my-api"), None).json());
     assert_eq!((&document["name"], &document["allow_private_network"]), (&json!("My API"), &json!(true)));
     let members: Vec<_> = document.as_object().unwrap().keys().collect();
-    let expected = "allow_private_network created_at enabled inject_secrets name redact_responses secret_count slug updated_at url";
+    let expected = "allow_private_network created_at enabled health inject_secrets name redact_responses secret_count slug updated_at url";
     assert_eq!(members, expected.split(' ').collect::<Vec<_>>());
     let answer = add(&companion, &json!({"slug": "third", "url": "HTTPS://Third.Example:443"}));
     assert_eq!((answer.status, &answer.json()["url"]), (201, &json!("https://third.example/")));
@@ -140,16 +140,16 @@ fn listed_as_a_table_and_as_json() {
     let companion = companion();
     let ended = cli(&companion, &["-w", "default", "mcp", "list"]);
     ended.prints(
-        "SLUG         NAME         URL                              ENABLED   SECRETS\n\
-         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       0\n",
+        "SLUG         NAME         URL                              ENABLED   SECRETS   HEALTH\n\
+         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       0         unknown\n",
     );
     companion.set("github-mcp", "TOKEN", "canary");
     add(&companion, &json!({"slug": "a-mcp", "url": "https://a.example/", "name": "Ä"}));
     mcp(&companion, &["update", "a-mcp", "--disable"]).expect(0);
     mcp(&companion, &["list"]).prints(
-        "SLUG         NAME         URL                              ENABLED   SECRETS\n\
-         a-mcp        Ä            https://a.example/               no        0\n\
-         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       1\n",
+        "SLUG         NAME         URL                              ENABLED   SECRETS   HEALTH\n\
+         a-mcp        Ä            https://a.example/               no        0         unknown\n\
+         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       1         unknown\n",
     );
     let document = mcp(&companion, &["list", "--json"]).document();
     assert_eq!(document, companion.admin("GET", SERVERS, None).json());

@@ -3,6 +3,7 @@
 mod add;
 mod list;
 mod remove;
+mod test;
 mod update;
 
 use clap::Subcommand;
@@ -20,13 +21,14 @@ pub(super) enum McpCommand {
     List(list::ListArgs),
     Update(update::UpdateArgs),
     Remove(remove::RemoveArgs),
+    Test(test::TestArgs),
 }
 
 impl McpCommand {
     pub(super) fn list_fields(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::List(_) => Some(list::FIELDS),
-            Self::Add(_) | Self::Update(_) | Self::Remove(_) => None,
+            Self::Add(_) | Self::Update(_) | Self::Remove(_) | Self::Test(_) => None,
         }
     }
 
@@ -36,6 +38,7 @@ impl McpCommand {
             Self::List(arguments) => list::run(arguments, context).await,
             Self::Update(arguments) => update::run(arguments, context).await,
             Self::Remove(arguments) => remove::run(arguments, context).await,
+            Self::Test(arguments) => test::run(arguments, context).await,
         }
     }
 }

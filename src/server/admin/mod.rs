@@ -1,6 +1,7 @@
 //! The admin API: one file per resource. Requests are authenticated before they get
 //! here; values come in and never go out.
 
+mod analytics;
 mod secrets;
 mod secrets_batch;
 mod servers;
@@ -41,6 +42,8 @@ pub(super) fn router(project: Arc<Project>) -> Router {
         .route(routes::WORKSPACE, delete(workspaces::delete))
         .route(routes::TOKENS, get(tokens::list).post(tokens::create))
         .route(routes::TOKEN, delete(tokens::revoke))
+        .route(routes::ANALYTICS, get(analytics::groups))
+        .route(routes::ANALYTICS_CALLS, get(analytics::calls))
         .fallback(async || ApiError::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || ApiError::not_found("this address does not take that method"))
         // The router in front has read the body within its limit already.
@@ -76,6 +79,17 @@ async fn workspace_of(project: &Project, query: Option<&str>) -> Result<Workspac
         return Err(ApiError::invalid_request("more than one workspace in the query"));
     }
     find_workspace(project, &slug).await
+}
+
+/// The server that a request is about, and its workspace.
+pub(super) async fn addressed_server(
+    project: &Project,
+    query: Option<&str>,
+    slug: &str,
+) -> Result<(WorkspaceRow, ServerRow), ApiError> {
+    let workspace = workspace_of(project, query).await?;
+    let server = find_server(project, &workspace, slug).await?;
+    Ok((workspace, server))
 }
 
 async fn find_workspace(project: &Project, slug: &str) -> Result<WorkspaceRow, ApiError> {

@@ -8,13 +8,30 @@ use uuid::Uuid;
 
 use super::{Shared, display_name, find_server, parse, workspace_of};
 use crate::api::secrets::InjectionDocument;
-use crate::api::servers::{AddServerRequest, ServerList, ServerSummary, UpdateServerRequest};
+use crate::api::servers::{
+    AddServerRequest, HealthState, ServerHealth, ServerList, ServerSummary, UpdateServerRequest,
+};
 use crate::domain::{ServerSlug, UpstreamUrl};
+use crate::server::analytics::Health;
 use crate::server::clock;
 use crate::server::error::ApiError;
+use crate::server::startup::Project;
 use crate::server::store::{ServerChange, ServerRow, WriteError};
 
-fn summary(row: &ServerRow) -> ServerSummary {
+fn health(project: &Project, row: &ServerRow) -> ServerHealth {
+    let known = project.analytics.server(&row.id).map_or(Health::Unknown, |stats| stats.health());
+    match known {
+        Health::Unknown => ServerHealth::default(),
+        Health::Answers => ServerHealth { state: HealthState::Ok, ..ServerHealth::default() },
+        Health::Failing(since, reason) => ServerHealth {
+            state: HealthState::Failing,
+            since: Some(clock::rfc3339(since)),
+            reason: Some(reason.to_owned()),
+        },
+    }
+}
+
+fn summary(project: &Project, row: &ServerRow) -> ServerSummary {
     let rule = |secret: &crate::server::store::SecretRow| {
         (secret.name.to_string(), InjectionDocument::from(&secret.rule))
     };
@@ -26,6 +43,7 @@ fn summary(row: &ServerRow) -> ServerSummary {
         allow_private_network: row.allow_private_network,
         redact_responses: row.redact_responses,
         secret_count: (row.secrets.len() + row.damaged_secrets.len()) as u64,
+        health: health(project, row),
         inject_secrets: row.secrets.iter().map(rule).collect(),
         created_at: clock::rfc3339(row.created_at),
         updated_at: clock::rfc3339(row.updated_at),
@@ -43,7 +61,7 @@ pub(super) async fn list(
 ) -> Result<Json<ServerList>, ApiError> {
     let workspace = workspace_of(&project, query.as_deref()).await?;
     let rows = project.store.servers(&workspace.id).await?;
-    Ok(Json(ServerList { servers: rows.iter().map(summary).collect() }))
+    Ok(Json(ServerList { servers: rows.iter().map(|row| summary(&project, row)).collect() }))
 }
 
 pub(super) async fn show(
@@ -52,7 +70,7 @@ pub(super) async fn show(
     Path(slug): Path<String>,
 ) -> Result<Json<ServerSummary>, ApiError> {
     let workspace = workspace_of(&project, query.as_deref()).await?;
-    Ok(Json(summary(&find_server(&project, &workspace, &slug).await?)))
+    Ok(Json(summary(&project, &find_server(&project, &workspace, &slug).await?)))
 }
 
 pub(super) async fn add(
@@ -85,7 +103,7 @@ pub(super) async fn add(
             .with_hint(format!("change it: aerostack mcp update {} --url <URL>", row.slug)),
         other => other.into(),
     })?;
-    Ok((StatusCode::CREATED, Json(summary(&row))))
+    Ok((StatusCode::CREATED, Json(summary(&project, &row))))
 }
 
 pub(super) async fn update(
@@ -111,7 +129,7 @@ pub(super) async fn update(
     let detached = project.store.change_server(change).await?;
     let after = find_server(&project, &workspace, &slug).await?;
     let detached = (!detached.is_empty()).then_some(detached);
-    Ok(Json(ServerSummary { detached, ..summary(&after) }))
+    Ok(Json(ServerSummary { detached, ..summary(&project, &after) }))
 }
 
 pub(super) async fn remove(

@@ -10,8 +10,11 @@ mod aggregate_initialize;
 mod answer;
 mod backoff;
 mod batch;
+mod call_outcome;
+mod call_record;
 mod calling;
 mod capabilities;
+mod connect_diagnosis;
 mod connection;
 mod content_coding;
 mod event_relay;
@@ -35,18 +38,21 @@ mod resource_index;
 mod scoped_message;
 mod server_requests;
 mod server_stream;
+mod server_test;
 mod session_end;
 mod session_start;
 mod sessions;
 mod side_by_side;
 mod single;
 mod sse;
+mod test_findings;
 mod upstream;
 mod upstream_body;
 mod watched_body;
 mod workspace_session;
 mod workspace_stream;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -61,10 +67,12 @@ pub use connection::UpstreamPool;
 use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
 use self::backoff::Backoff;
+use self::call_record::CalledServer;
 use self::modern::{BridgeSessions, Eras, KnownSchemas};
 use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Scope, Session, Sessions};
 use self::watched_body::{ServedBy, Standing};
+use super::access_log::Served;
 use super::auth::Member;
 use super::body::AnswerBody;
 use super::error::ApiError;
@@ -145,6 +153,7 @@ impl Gateway {
             Err(error) => return error_answer(&error, request_id),
         };
         self.sweep_sessions(pool);
+        let workspace = workspace_and_server(request.uri().path()).0.to_owned();
         let served_by = match &caller.route {
             Route::Workspace => None,
             Route::Server(server) => Some(ServedBy::of(server)),
@@ -159,6 +168,13 @@ impl Gateway {
         if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
             standing.is_served_by(served_by);
         }
+        let by_name = response.extensions_mut().remove::<CalledServer>();
+        let server = match &caller.route {
+            Route::Workspace => by_name.map(|server| server.0),
+            Route::Server(server) => Some(server.slug.to_string()),
+        };
+        let token_id = caller.member.token_id.clone();
+        response.extensions_mut().insert(Served { workspace, server, token_id });
         watched_body::watch(response, standing)
     }
 
@@ -181,6 +197,11 @@ impl Gateway {
         }
     }
 
+    /// How many sessions clients have, and how many are held with each server, by its id.
+    pub(super) fn session_counts(&self) -> (usize, HashMap<String, usize>) {
+        self.sessions.counts()
+    }
+
     /// Authenticates, then finds the route; without a token nobody learns what exists.
     async fn identify(
         &self,
@@ -188,9 +209,7 @@ impl Gateway {
         request: &Request<Incoming>,
         request_id: &str,
     ) -> Result<Caller, ApiError> {
-        let rest = request.uri().path().strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
-        let (workspace, server) =
-            rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)));
+        let (workspace, server) = workspace_and_server(request.uri().path());
         let member = self.project.authenticator.member(request.headers(), workspace).await?;
         let member = member.ok_or_else(|| {
             ApiError::unauthorized(
@@ -198,6 +217,7 @@ impl Gateway {
             )
             .with_hint("send Authorization: Bearer mwt_...; ask a workspace admin for a token")
         })?;
+        self.project.analytics.token_used(&member.token_id);
         let route = match server.filter(|server| !server.is_empty()) {
             None => Route::Workspace,
             Some(slug) => Route::Server(Box::new(
@@ -275,6 +295,12 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 fn revoked() -> ApiError {
     ApiError::unauthorized("the token or the MCP server was taken away while this was running")
         .with_hint("ask a workspace admin")
+}
+
+/// The parts of a gateway's path.
+fn workspace_and_server(path: &str) -> (&str, Option<&str>) {
+    let rest = path.strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
+    rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)))
 }
 
 fn method_not_allowed() -> Response<AnswerBody> {

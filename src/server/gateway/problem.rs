@@ -87,6 +87,37 @@ impl UpstreamProblem {
     }
 }
 
+/// The words of [`UpstreamProblem::reason`].
+const REASONS: [&str; 13] = [
+    "secret_unavailable",
+    "unreachable",
+    "address_refused",
+    "timed_out",
+    "cut",
+    "redirect",
+    "credential_refused",
+    "http_status",
+    "not_mcp",
+    "unknown_version",
+    "outdated",
+    "resting",
+    "not_initialized",
+];
+
+/// The reason in an error document of [`upstream_error`], wherever in an answer it stands.
+pub(super) fn reason_in(error: &str) -> Option<&'static str> {
+    #[derive(serde::Deserialize)]
+    struct Error {
+        data: Data,
+    }
+    #[derive(serde::Deserialize)]
+    struct Data {
+        reason: String,
+    }
+    let reason = serde_json::from_str::<Error>(error).ok()?.data.reason;
+    REASONS.into_iter().find(|known| *known == reason)
+}
+
 /// JSON-RPC: not JSON.
 pub(super) const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: not a request that is served.
@@ -113,4 +144,37 @@ pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -
     let data = json!({"server": server, "reason": problem.reason()});
     let error = json!({"code": INTERNAL_ERROR, "message": problem.to_string(), "data": data});
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UpstreamProblem::{
+        AddressRefused, CredentialRefused, Cut, NotInitialized, NotMcp, Outdated, Redirect, Resting,
+        SecretUnavailable, Status, TimedOut, UnknownVersion, Unreachable,
+    };
+    use super::*;
+
+    #[test]
+    fn every_reason_is_found_again() {
+        let problems = [
+            SecretUnavailable,
+            Unreachable,
+            AddressRefused,
+            TimedOut,
+            Cut,
+            Redirect,
+            CredentialRefused,
+            Status(503),
+            NotMcp,
+            UnknownVersion,
+            Outdated,
+            Resting,
+            NotInitialized,
+        ];
+        assert_eq!(problems.map(UpstreamProblem::reason), REASONS);
+        assert_eq!(reason_in(r#"{"code":1,"data":{"reason":"cut"}}"#), Some("cut"));
+        for other in [r#"{"code":1}"#, r#"{"data":{"reason":"any"}}"#, r#"{"data":"cut"}"#, "{}"] {
+            assert_eq!(reason_in(other), None, "{other}");
+        }
+    }
 }

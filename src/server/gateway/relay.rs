@@ -64,6 +64,13 @@ impl Passage {
         upstream_error(&self.id, server.as_str(), problem)
     }
 
+    /// The answer for a problem. It goes with the response, for the record of the call.
+    fn failed(&self, problem: UpstreamProblem) -> Response<AnswerBody> {
+        let mut response = json_answer(StatusCode::OK, self.failure(problem));
+        response.extensions_mut().insert(problem);
+        response
+    }
+
     /// Answers with what came back.
     pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
         let served_by = ServedBy::of(&self.upstream.server);
@@ -81,7 +88,7 @@ impl Passage {
             }
             Ok(Answer::Stream(response)) => self.json(*response).await,
             Ok(Answer::Whole(status, body)) => json_answer(status, body),
-            Err(problem) => json_answer(StatusCode::OK, self.failure(problem)),
+            Err(problem) => self.failed(problem),
         }
     }
 
@@ -92,7 +99,7 @@ impl Passage {
             let Some(frame) = body.frame().await else {
                 let cut = ends_without_saying(&parts.headers) && Envelope::parse(&held).is_err();
                 if cut || held.trim_ascii().is_empty() {
-                    return json_answer(StatusCode::OK, self.failure(UpstreamProblem::Cut));
+                    return self.failed(UpstreamProblem::Cut);
                 }
                 let mut response = json_answer(StatusCode::OK, held);
                 describe(&parts.headers, response.headers_mut());
@@ -101,7 +108,7 @@ impl Passage {
             match frame.map(hyper::body::Frame::into_data) {
                 Ok(Ok(piece)) => held.extend_from_slice(&piece),
                 Ok(Err(_)) => {}
-                Err(_) => return json_answer(StatusCode::OK, self.failure(UpstreamProblem::Cut)),
+                Err(_) => return self.failed(UpstreamProblem::Cut),
             }
         }
         streamed(&parts.headers, move |outlet| copy(self, held.into(), body, outlet))

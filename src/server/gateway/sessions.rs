@@ -236,6 +236,24 @@ impl Sessions {
         self.shard(id).contains_key(id)
     }
 
+    /// How many sessions there are that are not idle for too long, and how many upstream
+    /// sessions they hold, by the server's id.
+    pub(super) fn counts(&self) -> (usize, HashMap<String, usize>) {
+        let (mut count, mut held, now) = (0, HashMap::new(), clock::now());
+        for shard in &self.shards {
+            for session in unpoisoned(shard).values().filter(|session| !session.is_idle(now)) {
+                count += 1;
+                for (server_id, slot) in unpoisoned(&session.slots).iter() {
+                    // One that is locked is being opened.
+                    if slot.try_lock().map_or(true, |kept| kept.is_some()) {
+                        *held.entry(server_id.clone()).or_default() += 1;
+                    }
+                }
+            }
+        }
+        (count, held)
+    }
+
     /// Ends a session.
     pub(super) fn close(&self, session: &Session) {
         self.shard(&session.id).remove(&session.id);

@@ -104,6 +104,9 @@ pub trait Store: Send + Sync {
     /// Revokes a token for good: its hash is overwritten. A second time changes nothing.
     async fn revoke_token(&self, workspace_id: &str, id: &str, at: Millis) -> Result<(), WriteError>;
 
+    /// Notes when tokens were last used. Does not wait, and what fails is in the log only.
+    fn note_token_uses(&self, uses: Vec<(String, Millis)>);
+
     /// Closes what the calling thread holds open for reading, if it will not read again.
     fn leave_thread(&self);
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aerostack::server::analytics::AnalyticsSettings;
 use aerostack::server::settings::{ServerSettings, TlsFiles};
 use aerostack::server::vault::SecretsKey;
 use aerostack::server::{ConnectionLimits, RunningServer, Server, StartError};
@@ -25,6 +26,8 @@ pub struct Companion {
     pub database: PathBuf,
     pub folder: TempDir,
     pub connections: ConnectionLimits,
+    /// How calls are kept, from the next start on.
+    pub analytics: AnalyticsSettings,
 }
 
 impl Companion {
@@ -45,6 +48,7 @@ impl Companion {
             database,
             folder,
             connections,
+            analytics: AnalyticsSettings::default(),
         };
         companion.open(KEY, true, None).unwrap();
         companion
@@ -65,6 +69,7 @@ impl Companion {
             key: SecretsKey::parse(key).unwrap(),
             loopback_upstreams,
             connections: self.connections,
+            analytics: self.analytics,
         };
         let mut announced = None;
         let server = Server::bind(&settings, &mut |key| announced = Some(key.expose().to_owned()))?;

@@ -17,6 +17,7 @@ use super::result_type::{MarkedBody, Marker};
 use super::{MODERN_VERSION, SERVER_INFO};
 use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
+use crate::server::gateway::call_record::CallRecord;
 use crate::server::gateway::capabilities::Capabilities;
 use crate::server::gateway::listing::{ListKind, one_page, own_request_id};
 use crate::server::gateway::message::{Envelope, Kind};
@@ -92,13 +93,14 @@ impl Gateway {
         };
         match opening.await {
             Ok((true, upstream)) => {
+                let record = CallRecord::begin(self, asked.caller, server, asked.envelope);
                 let answered = upstream.request(&asked.session, asked.body.clone()).await;
-                match answered {
+                record.watch(match answered {
                     Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
                         Self::visible_tools(asked.caller, server, id, answer).await
                     }
                     answered => self.passage(asked, upstream, None).answer(answered).await,
-                }
+                })
             }
             Ok((false, _)) => {
                 let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
@@ -162,15 +164,17 @@ impl Gateway {
         let mut last = None;
         for to in addressed {
             let server = to.server.clone();
+            let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
             let calling = async {
                 let upstream = Upstream::open(self, asked.caller, to.server, asked.passing.clone())?;
                 let members = members_for(asked.envelope.method());
                 self.bridged(asked, upstream, to.message, members).await
             };
             match calling.await {
-                Ok(response) => return response,
+                Ok(response) => return record.watch(response),
                 Err(problem) => {
-                    last = Some(Self::failed(asked.caller, &server, asked.envelope.id(), problem))
+                    last =
+                        Some(record.watch(Self::failed(asked.caller, &server, asked.envelope.id(), problem)));
                 }
             }
         }

@@ -68,3 +68,14 @@ pub(super) fn revoke(
     )?;
     if changed == 0 { Err(WriteError::NotFound) } else { Ok(()) }
 }
+
+/// Notes when tokens were last used; one that is gone is left out.
+pub(super) fn note_uses(transaction: &Transaction<'_>, uses: &[(String, Millis)]) -> Result<(), WriteError> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE workspace_tokens SET last_used_at = max(coalesce(last_used_at, ?2), ?2) WHERE id = ?1",
+    )?;
+    for (id, at) in uses {
+        statement.execute(params![id, at])?;
+    }
+    Ok(())
+}
