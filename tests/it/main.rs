@@ -17,6 +17,8 @@ mod bad_values;
 mod canaries;
 mod client_sessions;
 mod completions;
+mod conformance;
+mod conformance_of_a_client;
 mod crash;
 mod credential_upstream;
 mod demo;

@@ -78,6 +78,8 @@ setTimeout(() => {
   console.error(`no end after ${DEADLINE_MS} ms`);
   process.exit(1);
 }, DEADLINE_MS).unref();
+// One that hung may have left it behind.
+await admin('DELETE', `${SERVERS}/${SLUG}`).catch(() => {});
 await admin('POST', SERVERS, { slug: SLUG, url: process.argv[2] });
 try {
   const { client, end } = await connect();
