@@ -14,6 +14,8 @@ mod auth_terminal;
 mod authentication;
 mod bad_bodies;
 mod bad_values;
+mod both_eras;
+mod bound_credentials;
 mod canaries;
 mod client_sessions;
 mod completions;

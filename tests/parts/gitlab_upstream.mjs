@@ -8,6 +8,8 @@ Object.assign(process.env, {
   STREAMABLE_HTTP: 'true',
   REMOTE_AUTHORIZATION: 'true',
   ENABLE_DYNAMIC_API_URL: 'true',
+  // The GitLab of requests that name none: nobody listens there.
+  GITLAB_API_URL: 'http://127.0.0.1:9',
   GITLAB_ALLOWED_HOSTS: process.env.GITLAB_HOST,
   MAX_REQUESTS_PER_MINUTE: '1000',
 });

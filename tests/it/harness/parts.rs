@@ -17,12 +17,18 @@ pub fn parts(test: &str) -> Option<PathBuf> {
     None
 }
 
-/// The command that runs a part: node for `.mjs`, the environment's python for `.py`.
+/// The command that runs a part: node for `.mjs`, an environment's python for `.py`.
 pub fn part(folder: &Path, program: &str) -> Command {
     let is_python = Path::new(program).extension().is_some_and(|extension| extension == "py");
-    let mut command = if is_python { Command::new(folder.join("venv/bin/python")) } else { node(folder) };
+    let mut command = if is_python { python(folder, program) } else { node(folder) };
     command.arg(folder.join(program));
     command
+}
+
+/// Python: the SDK 1 has an environment of its own.
+fn python(folder: &Path, program: &str) -> Command {
+    let environment = if program.starts_with("py1_") { "venv-mcp1" } else { "venv" };
+    Command::new(folder.join(environment).join("bin/python"))
 }
 
 /// Node: the one that was installed with the parts, or else the system's.
