@@ -93,9 +93,8 @@ impl Stage {
         assert!(newer.len() > 10 && older.len() > 10, "{newer:?} {older:?}");
         let worker = WORKER_TOOLS.map(str::to_owned).to_vec();
         let named = [("newer", newer), ("older", older), ("worker", worker)];
-        let prefixed = named.map(|(slug, tools)| {
-            tools.into_iter().map(|tool| format!("{slug}__{tool}")).collect::<Vec<_>>()
-        });
+        let prefixed = named
+            .map(|(slug, tools)| tools.into_iter().map(|tool| format!("{slug}__{tool}")).collect::<Vec<_>>());
         prefixed.concat()
     }
 }

@@ -76,6 +76,19 @@ fn an_api_key_that_the_provider_changes() {
 const FIRST: &str = "glpat-first-0123456789";
 const SECOND: &str = "glpat-second-0123456789";
 
+/// The user in the form of GitLab's API, with nothing told that may be left out.
+fn user() -> Value {
+    let mut user = json!({"id": 1, "username": "somebody", "name": "Some Body", "state": "active"});
+    user["web_url"] = json!("https://gitlab.example/somebody");
+    user["created_at"] = json!("2020-01-01T00:00:00Z");
+    let untold = "avatar_url bio location public_email website_url organization job_title email \
+                  last_sign_in_at confirmed_at last_activity_on";
+    for field in untold.split_whitespace() {
+        user[field] = Value::Null;
+    }
+    user
+}
+
 /// A GitLab that knows these tokens' user, and keeps which token asked for what.
 struct GitLab {
     server: Upstream,
@@ -90,7 +103,7 @@ impl GitLab {
             let tokens = request.values("Private-Token");
             let is_known = asked.lock().unwrap().iter().any(|known| tokens == [*known]);
             if is_known && request.head_text().starts_with("GET /api/v4/user ") {
-                return json_answer(&json!({"id": 1, "username": "somebody", "name": "Some Body"}));
+                return json_answer(&user());
             }
             http_answer("401 Unauthorized", &[("Content-Type", "application/json")], "{}")
         });

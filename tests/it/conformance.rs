@@ -104,7 +104,8 @@ fn the_fixture_passes_all_that_is_required() {
     for (found, count) in found(&folder).iter().zip([30, 37]) {
         assert_eq!(found.required.len(), count);
         let passing = found.passing(&found.direct);
-        let failed: Vec<_> = found.direct.iter().filter(|(name, _)| !passing.contains(&name.as_str())).collect();
+        let failed: Vec<_> =
+            found.direct.iter().filter(|(name, _)| !passing.contains(&name.as_str())).collect();
         let failed: Vec<_> = failed.into_iter().filter(|(name, _)| !is_extension(name)).collect();
         assert!(failed.is_empty(), "{failed:#?}");
         assert_eq!(found.count_required(&passing), count);

@@ -120,12 +120,7 @@ pub struct ClientRun {
 }
 
 /// Runs a client scenario with `conformance_client.mjs` and these variables.
-pub fn client_run(
-    folder: &Path,
-    scenario: &str,
-    revision: &str,
-    variables: &[(&str, &str)],
-) -> ClientRun {
+pub fn client_run(folder: &Path, scenario: &str, revision: &str, variables: &[(&str, &str)]) -> ClientRun {
     let results = tempfile::tempdir().unwrap();
     let mut command = suite(folder);
     // The suite splits its command at spaces, so there are no paths in it.
