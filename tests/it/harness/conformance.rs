@@ -15,6 +15,8 @@ use super::program::run_within;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// The suite's own limits are short; on a busy machine a scenario gets further chances.
 const CHANCES: usize = 3;
+/// How much is shown of what a client said.
+const LINES_SAID: usize = 12;
 /// If more than these fail, it was not the machine.
 const FEW: usize = 8;
 /// Length of `-2026-11-23T21-48-54-713Z`, the end of the name of a result's folder.
@@ -134,7 +136,17 @@ pub fn client_run(folder: &Path, scenario: &str, revision: &str, variables: &[(&
         return ClientRun { passed: false, checks, said: "its server waits for connections to close".into() };
     };
     let passed = ended.code == 0 && passed(&checks);
-    ClientRun { passed, checks, said: if passed { String::new() } else { ended.err } }
+    ClientRun { passed, checks, said: if passed { String::new() } else { said(results.path()) } }
+}
+
+/// The end of what the client printed in the one run whose results are here.
+fn said(results: &Path) -> String {
+    let folder = fs::read_dir(results).unwrap().next().unwrap().unwrap().path();
+    let texts =
+        ["stdout.txt", "stderr.txt"].map(|name| fs::read_to_string(folder.join(name)).unwrap_or_default());
+    let text = texts.concat();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES_SAID)..].join("\n")
 }
 
 /// The checks that are not as they should be, each on a line.
