@@ -27,12 +27,6 @@ struct Found {
 }
 
 impl Found {
-    /// The scenarios of this map that pass, in order.
-    fn passing<'a>(&self, checks: &'a BTreeMap<String, Checks>) -> Vec<&'a str> {
-        let good = checks.iter().filter(|(_, checks)| passed(checks));
-        good.map(|(scenario, _)| scenario.as_str()).collect()
-    }
-
     fn count_required(&self, scenarios: &[&str]) -> usize {
         scenarios.iter().filter(|scenario| self.required.contains(**scenario)).count()
     }
@@ -42,7 +36,7 @@ impl Found {
     fn differences(&self) -> Vec<String> {
         let empty = Vec::new();
         let mut lines = Vec::new();
-        for scenario in self.passing(&self.direct) {
+        for scenario in passing(&self.direct) {
             let (direct, through) = (&self.direct[scenario], self.through.get(scenario).unwrap_or(&empty));
             let missing = missing(direct, through);
             if !passed(through) || !missing.is_empty() {
@@ -52,6 +46,12 @@ impl Found {
         }
         lines
     }
+}
+
+/// The scenarios that pass, in order.
+fn passing(found: &BTreeMap<String, Checks>) -> Vec<&str> {
+    let good = found.iter().filter(|(_, checks)| passed(checks));
+    good.map(|(scenario, _)| scenario.as_str()).collect()
 }
 
 /// Ids of checks that succeed more often in the first than in the second.
@@ -103,7 +103,7 @@ fn the_fixture_passes_all_that_is_required() {
     let Some(folder) = parts("the_fixture_passes_all_that_is_required") else { return };
     for (found, count) in found(&folder).iter().zip([30, 37]) {
         assert_eq!(found.required.len(), count);
-        let passing = found.passing(&found.direct);
+        let passing = passing(&found.direct);
         let failed: Vec<_> =
             found.direct.iter().filter(|(name, _)| !passing.contains(&name.as_str())).collect();
         let failed: Vec<_> = failed.into_iter().filter(|(name, _)| !is_extension(name)).collect();
@@ -169,7 +169,7 @@ fn document(found: &[Found], clients: &[Outcome]) -> String {
     let mut text = INTRODUCTION.to_owned();
     let mut failing = BTreeSet::new();
     for (revision, found) in REVISIONS.iter().zip(found) {
-        let (direct, through) = (found.passing(&found.direct), found.passing(&found.through));
+        let (direct, through) = (passing(&found.direct), passing(&found.through));
         let carried: Vec<_> = through.into_iter().filter(|scenario| direct.contains(scenario)).collect();
         let [all, direct_required] = [found.required.len(), found.count_required(&direct)];
         let carried_required = found.count_required(&carried);

@@ -2,14 +2,13 @@
 // a plain member of the workspace, so that what the suite's server sees is the gateway.
 //
 // `conformance_client.mjs URL`; AEROSTACK_API_URL and AEROSTACK_API_KEY are the companion's, MWT is the member's token,
-// MEMBER says whether it is the TypeScript SDK 1 (`legacy`) or 2 (`modern`), ROUTE whether it uses the `workspace` or the
-// `server`'s own route.
+// MEMBER says whether it is the TypeScript SDK 1 (`legacy`) or 2 (`modern`).
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as Transport1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { Client as Client2, StreamableHTTPClientTransport as Transport2 } from '@modelcontextprotocol/client';
 
-const { AEROSTACK_API_URL, AEROSTACK_API_KEY, MWT, MEMBER, ROUTE, MCP_CONFORMANCE_SCENARIO, MCP_CONFORMANCE_CONTEXT } = process.env;
+const { AEROSTACK_API_URL, AEROSTACK_API_KEY, MWT, MEMBER, MCP_CONFORMANCE_SCENARIO, MCP_CONFORMANCE_CONTEXT } = process.env;
 const SLUG = 'suite';
 /** The suite waits for ever for a program that hangs. */
 const DEADLINE_MS = 20_000;
@@ -22,7 +21,7 @@ async function admin(method, url, body) {
 }
 
 async function connect() {
-  const url = new URL(`${AEROSTACK_API_URL}/ws/default${ROUTE === 'server' ? `/${SLUG}` : ''}`);
+  const url = new URL(`${AEROSTACK_API_URL}/ws/default`);
   const options = { requestInit: { headers: { Authorization: `Bearer ${MWT}` } } };
   const about = { name: 'conformance-member', version: '1.0.0' };
   const capabilities = { elicitation: { form: { applyDefaults: true } } };
