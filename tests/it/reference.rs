@@ -29,8 +29,9 @@ fn all() -> Vec<(String, Command)> {
     found
 }
 
+/// Compares a file that is kept with the sources, or writes it anew.
 #[track_caller]
-fn kept(file: &Path, expected: &str) {
+pub fn kept(file: &Path, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("AEROSTACK_WRITE_REFERENCE").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

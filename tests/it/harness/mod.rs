@@ -3,6 +3,7 @@
 //! plain HTTP client, an MCP session on it, upstreams, and session buses with a keyring.
 
 pub mod companion;
+pub mod conformance;
 pub mod connect_proxy;
 pub mod display;
 pub mod http;
