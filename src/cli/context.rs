@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
 
     /// Whether somebody can be asked.
     pub fn can_ask(&self) -> bool {
-        self.terminal.reads_from_terminal() && !self.options.no_input
+        self.terminal.can_ask() && !self.options.no_input
     }
 
     /// Whether somebody can be asked without what is typed being shown, wherever standard

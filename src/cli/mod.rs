@@ -30,6 +30,7 @@ pub mod network;
 mod older_grammar;
 pub mod printable;
 pub mod problem;
+mod question_signals;
 mod secrets;
 #[cfg(feature = "server")]
 mod serve;

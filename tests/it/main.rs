@@ -42,6 +42,7 @@ mod peer_defects_values;
 mod plain_key_file;
 mod private_networks;
 mod proxies;
+mod questions;
 mod races;
 mod real_clients;
 mod redirects;

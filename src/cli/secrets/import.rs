@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
+use super::delete::at_stake;
 use super::entries::Entry;
 use super::import_source::{self, Format};
-use super::list::{ages, table};
 use crate::api::secrets_batch::{BatchEntry, SecretsBatchRequest, SecretsBatchSummary};
 use crate::cli::confirmation::Confirmation;
 use crate::cli::context::Context;
@@ -103,12 +103,8 @@ async fn ask(
     present.retain(|secret| !kept.contains(secret.name.as_str()));
     if !present.is_empty() {
         let question = format!("Delete these secrets of {server}, which the import does not have?");
-        confirmation.ask_for_word(
-            context,
-            &table(&present, ages(context)).text(),
-            &question,
-            server.as_str(),
-        )?;
+        let at_stake = at_stake(server, &present).text();
+        confirmation.ask_for_word(context, &at_stake, &question, server.as_str())?;
     }
     Ok(present.into_iter().map(|secret| secret.name).collect())
 }

@@ -172,15 +172,12 @@ fn block(group: &Group, now: Option<Timestamp>) -> String {
 }
 
 /// The time by which to tell ages: on a terminal only, where nobody takes lines apart.
-pub(super) fn ages(context: &Context<'_>) -> Option<Timestamp> {
+fn ages(context: &Context<'_>) -> Option<Timestamp> {
     context.terminal.shows_data().then(Timestamp::now)
 }
 
 /// The table of the contract's sample; with a time, the age stands beside each date.
-pub(super) fn table<'a>(
-    secrets: impl IntoIterator<Item = &'a SecretSummary>,
-    now: Option<Timestamp>,
-) -> Table {
+fn table<'a>(secrets: impl IntoIterator<Item = &'a SecretSummary>, now: Option<Timestamp>) -> Table {
     let mut table = Table::with_gaps(&["SECRET NAME", "INJECTION", "LAST UPDATED"], &[3, 4, 0]);
     for secret in secrets {
         if secret.damaged {

@@ -13,6 +13,7 @@ use crate::cli::bounded_input::read_bounded;
 use crate::cli::context::Context;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
+use crate::cli::hidden_input::HiddenLine;
 use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 
 /// Most bytes that are read: enough to tell how long a value of reasonable length is.
@@ -193,8 +194,12 @@ fn from_prompt(wanted: &For<'_>, context: &mut Context<'_>) -> Result<Zeroizing<
     let For { command, server, name } = wanted;
     let new = if *command == "rotate" { "New value" } else { "Value" };
     let typed = context.terminal.ask_hidden(&format!("{new} of {name} for {server} (not shown):"))?;
-    let bytes = if typed.len() == 1 { "byte" } else { "bytes" };
-    context.terminal.note(&format!("Received {} {bytes}.", typed.len()));
+    if HiddenLine::is_begin_of_key(&typed) && !has_line_end(&typed) {
+        return Err(Failure::invalid_value("that is the first line of a key of several; nothing was stored")
+            .with_hint(
+                "name its file with --value-file; --base64 encodes it, if the MCP server takes that, and --compact-json is for JSON",
+            ));
+    }
     Ok(typed)
 }
 
