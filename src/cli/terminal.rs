@@ -52,6 +52,7 @@ pub struct Terminal {
     out_is_tty: bool,
     err_is_tty: bool,
     style: Style,
+    lost_data: bool,
 }
 
 impl Terminal {
@@ -65,6 +66,7 @@ impl Terminal {
             out_is_tty: io::stdout().is_terminal(),
             err_is_tty: io::stderr().is_terminal(),
             style: Style::default(),
+            lost_data: false,
         }
     }
 
@@ -78,6 +80,7 @@ impl Terminal {
             out_is_tty: tty,
             err_is_tty: tty,
             style: Style::default(),
+            lost_data: false,
         }
     }
 
@@ -118,6 +121,11 @@ impl Terminal {
         self.input_is_tty
     }
 
+    /// Whether data could not be printed, and nobody was told yet what that means.
+    pub fn lost_data(&self) -> bool {
+        self.lost_data
+    }
+
     /// Prints data, with a line end. A reader that went away is no failure.
     pub fn data(&mut self, text: &str) -> Result<(), Failure> {
         self.print(text, true)
@@ -132,6 +140,7 @@ impl Terminal {
         let line = Zeroizing::new(format!("{}\n", printable::lines(text)));
         match self.out.write(line.as_bytes()) {
             Err(error) if !(may_be_lost && error.kind() == io::ErrorKind::BrokenPipe) => {
+                self.lost_data = may_be_lost;
                 Err(anyhow::Error::new(error).context("could not write to standard output").into())
             }
             _ => Ok(()),
@@ -180,7 +189,7 @@ impl Terminal {
             return;
         }
         let label = self.colored("33", "warning:");
-        self.talk_labelled(&label, text);
+        self.talk_labelled(&label, &printable::one_line(text));
     }
 
     /// Says something unconditionally: a help text, a line of `--verbose`, a question's
@@ -200,19 +209,23 @@ impl Terminal {
             return;
         }
         let label = self.colored("1;31", "error:");
-        self.talk_labelled(&label, failure.message());
+        self.talk_labelled(&label, &printable::one_line(failure.message()));
+        for detail in failure.details() {
+            self.talk(&format!("  {}", printable::one_line(detail)));
+        }
         if let Some(hint) = failure.hint() {
             let label = self.colored("36", "hint:");
-            self.talk_labelled(&label, hint);
+            self.talk_labelled(&label, &printable::one_line(hint));
         }
         if let Some(id) = failure.request_id() {
             self.talk(&format!("request id: {}", printable::one_line(id)));
         }
     }
 
+    /// The text must have been made safe.
     fn talk_labelled(&mut self, label: &str, text: &str) {
         // The label may hold colour codes, so it goes past the escaping.
-        let line = format!("{label} {}\n", printable::lines(text));
+        let line = format!("{label} {text}\n");
         let _ = self.err.write(line.as_bytes());
     }
 

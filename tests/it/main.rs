@@ -27,6 +27,7 @@ mod guide;
 mod hardening;
 mod harness;
 mod help_topics;
+mod hints;
 mod https_upstream;
 mod interrupts;
 mod key_origin;

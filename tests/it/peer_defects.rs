@@ -176,6 +176,13 @@ fn peer_defect_22_the_older_grammar_is_answered_with_the_right_form() {
         &["set", "GITHUB_TOKEN=canary"],
         &["set", "ghp_canary", "canary-2"],
         &["set", "GITHUB_TOKEN", "canary", "--json"],
+        &["set", "GITHUB_TOKEN", "canary", "-w", "default"],
+        &["set", "-w", "default", "GITHUB_TOKEN", "canary", "-q"],
+        &["set", "--timeout", "5", "GITHUB_TOKEN", "canary"],
+        &["set", "--timeout=5", "GITHUB_TOKEN", "--", "canary"],
+        &["set", "API_KEY", "canary", "--env", "production"],
+        &["set", "--env", "production", "API_KEY", "canary"],
+        &["set", "API_KEY", "canary", "--env=production"],
         &["rotate", "GITHUB_TOKEN", "canary"],
     ] {
         let ended = cli(&scene.companion, &[&["secrets"], rest].concat()).expect(2);
@@ -187,6 +194,22 @@ fn peer_defect_22_the_older_grammar_is_answered_with_the_right_form() {
         );
         assert!(!ended.both().contains("canary"), "{}", ended.both());
     }
+    // A key that might be a slug is not told from one: the answer names both.
+    let right = |verb: &str| format!("now it is: aerostack secrets {verb} <mcp-slug> <NAME>\n");
+    for (verb, stdin, code) in [("set", "", 2), ("set", "piped", 3), ("rotate", "piped", 3)] {
+        let ended = scene.run(&["secrets", verb, "token", "ghp_canary"]).stdin(stdin).run().expect(code);
+        assert!(ended.err.contains(&right(verb)) && !ended.both().contains("canary"), "{}", ended.err);
+    }
+    for verb in ["set", "rotate"] {
+        let run = scene.run(&["secrets", verb, "token", "ghp_canary"]);
+        let (code, transcript) = PseudoTerminal::spawn(run).end();
+        assert_eq!(code, 3, "it asks for no value: {transcript}");
+        assert!(transcript.replace("\r\n", "\n").contains(&right(verb)), "{transcript}");
+        assert!(!transcript.contains("canary") && !transcript.contains("not shown"), "{transcript}");
+    }
+    // With a value of its own it is a slug that is wrong.
+    let ended = scene.run(&["secrets", "set", "token", "NAME", "canary"]).run().expect(3);
+    assert!(!ended.err.contains("older command line"), "{}", ended.err);
     let ended = cli(&scene.companion, &["secrets", "delete", "GITHUB_TOKEN", "--yes"]).expect(2);
     assert!(ended.err.contains("aerostack secrets delete <mcp-slug> <NAME>"), "{}", ended.err);
     // With three arguments it is a slug that is wrong.

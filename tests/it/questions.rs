@@ -209,3 +209,50 @@ fn deleting_all_deletes_what_was_shown_and_no_more() {
     assert_eq!(terminal.end().0, 0);
     assert_eq!(names(&companion), ["LATE:1"]);
 }
+
+#[test]
+fn nobody_types_a_value_for_nothing() {
+    let companion = companion();
+    for (arguments, code, told) in [
+        (&["set", "githb-mcp", "NEW"][..], 3, "did you mean 'github-mcp'?"),
+        (
+            &["set", "github-mcp", "NEW", "--must-exist"],
+            3,
+            "github-mcp has no secret NEW; nothing was stored",
+        ),
+        (&["set", "github-mcp", "A_TOKEN", "--must-not-exist"], 6, "the secret A_TOKEN exists already"),
+        (&["rotate", "githb-mcp", "A_TOKEN"], 3, "did you mean 'github-mcp'?"),
+    ] {
+        let (ended, transcript) = PseudoTerminal::spawn(run(&companion, arguments)).end();
+        assert_eq!(ended, code, "{transcript}");
+        assert!(transcript.contains(told) && !transcript.contains("not shown"), "{transcript}");
+    }
+    for more in ["--must-exist", "--must-not-exist"] {
+        let name = if more == "--must-exist" { "A_TOKEN" } else { "NEW" };
+        let mut terminal = PseudoTerminal::spawn(run(&companion, &["set", "github-mcp", name, more]));
+        terminal.expect("(not shown): ");
+        terminal.send_line("x");
+        assert_eq!(terminal.end().0, 0);
+    }
+}
+
+/// Where the name should stand there may be a value.
+#[test]
+fn what_looks_like_a_credential_is_not_shown() {
+    let companion = companion();
+    let mut terminal = PseudoTerminal::spawn(run(&companion, &["set", "github-mcp", "ghp_canary"]));
+    terminal.expect("Value of **** for github-mcp (not shown): ");
+    terminal.send("\u{3}");
+    assert_eq!(terminal.end().0, 130);
+    for arguments in [
+        &["rotate", "github-mcp", "ghp_canary"][..],
+        &["delete", "github-mcp", "ghp_canary"],
+        &["delete", "github-mcp", "ghp_canary", "--if-exists"],
+        &["inject", "github-mcp", "ghp_canary", "--bearer"],
+        &["set", "github-mcp", "ghp_canary", "x", "--must-exist"],
+    ] {
+        let (code, transcript) = PseudoTerminal::spawn(run(&companion, arguments)).end();
+        assert_eq!(code, if arguments.contains(&"--if-exists") { 0 } else { 3 }, "{transcript}");
+        assert!(!transcript.contains("canary"), "{transcript}");
+    }
+}

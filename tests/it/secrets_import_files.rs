@@ -195,6 +195,14 @@ fn peer_defect_14_limits_are_known_before_anything_is_sent() {
     assert!(
         scene.import(many[..1_000].join("\n"), &[]).expect(0).out.starts_with("1000 created, 0 replaced")
     );
+    // Within the limits as a file, beyond them as JSON.
+    let quotes = "\"".repeat(LIMIT - 1);
+    let quoted: Vec<String> = (0..600).map(|number| format!("N{number}=x{quotes}")).collect();
+    let told = scene.refuses(quoted.join("\n"), &[], &[]);
+    assert!(
+        told.contains("as JSON that is more than 16 MiB; nothing was sent\nhint: import it in"),
+        "{told}"
+    );
     // No connection is made for what is refused.
     let silent = Upstream::start(|_| Vec::new());
     let run = aerostack(&["secrets", "import", "raw"]).env("AEROSTACK_API_KEY", "ak_x");

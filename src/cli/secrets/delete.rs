@@ -125,6 +125,7 @@ impl Deletion<'_> {
         let server = &self.arguments.server;
         let (chosen, missing) = self.choose()?;
         for name in &missing {
+            let name = SecretName::parse(name).map_or_else(|_| String::new(), |name| name.shown().to_owned());
             context.terminal.note(&format!("{server} has no secret {name}."));
         }
         if self.arguments.dry_run {
@@ -236,8 +237,9 @@ pub(super) fn check_present<'a>(
     let names = present.iter().map(|secret| secret.name.as_str());
     let hint =
         suggestion::hint(name.as_str(), names, &format!("'aerostack secrets list {server}' shows them"));
-    Err(Failure::not_found(format!("{server} has no secret {name}; nothing was {done}"))
-        .with_hint(printable::one_line(&hint)))
+    // A value may stand there.
+    Err(Failure::not_found(format!("{server} has no secret {}; nothing was {done}", name.shown()))
+        .with_hint(hint))
 }
 
 /// What would be lost, with its age.
