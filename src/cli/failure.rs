@@ -96,7 +96,7 @@ pub struct Failure {
     kind: FailureKind,
     code: &'static str,
     message: String,
-    details: Vec<String>,
+    details: Box<[String]>,
     hint: Option<String>,
     request_id: Option<String>,
 }
@@ -108,7 +108,7 @@ impl Failure {
             kind,
             code: kind.code(),
             message: message.into(),
-            details: Vec::new(),
+            details: Box::default(),
             hint: None,
             request_id: None,
         }
@@ -142,7 +142,7 @@ impl Failure {
         hint: Option<String>,
         request_id: Option<String>,
     ) -> Self {
-        Self { kind, code, message: message.into(), details: Vec::new(), hint, request_id }
+        Self { kind, code, message: message.into(), details: Box::default(), hint, request_id }
     }
 
     /// Help was printed instead of a message.
@@ -173,7 +173,7 @@ impl Failure {
     /// Adds a line to the message for each detail.
     #[must_use]
     pub fn with_details(mut self, details: &[String]) -> Self {
-        self.details.extend_from_slice(details);
+        self.details = details.into();
         self
     }
 

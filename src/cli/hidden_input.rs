@@ -175,10 +175,13 @@ pub(super) enum Answer {
 
 /// Reads one hidden line. The question is asked once nothing typed is shown any more: a
 /// paste may follow it at once.
-pub(super) fn read_hidden(terminal: BorrowedFd<'_>, ask: impl FnOnce()) -> io::Result<Answer> {
+pub(super) fn read_hidden(
+    terminal: BorrowedFd<'_>,
+    ask: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Answer> {
     watched(|watch| {
         let quiet = Quiet::new(terminal)?;
-        ask();
+        ask()?;
         let mut line = HiddenLine::new();
         while let Some(byte) = read_byte(quiet.terminal, watch)? {
             match line.push(byte) {

@@ -19,6 +19,7 @@ use super::talker::Talker;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
 pub struct Style {
     /// `error:` and `hint:` in colour.
     pub color: bool,
@@ -44,6 +45,10 @@ enum Input {
 }
 
 /// Where a command reads and prints.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three streams, each a terminal or not, and one thing to remember"
+)]
 pub struct Terminal {
     out: Output,
     err: Output,

@@ -55,14 +55,16 @@ impl Scene {
 fn peer_defect_08_nothing_prints_a_value() {
     let scene = Scene::new();
     for name in ["TOKEN", "OTHER"] {
-        for arguments in [
-            &["secrets", "set", "raw", name, "canary"][..],
-            &["secrets", "set", "raw", name, "canary", "-v", "--json"],
-            &["secrets", "set", "raw", name, "canary", "--bearer", "--must-not-exist"],
-            &["secrets", "rotate", "raw", name, "canary", "-v"],
-            &["secrets", "inject", "raw", name, "--by-name"],
+        for (arguments, code) in [
+            (&["secrets", "set", "raw", name, "canary"][..], 0),
+            (&["secrets", "set", "raw", name, "canary", "-v", "--json"], 0),
+            (&["secrets", "set", "raw", name, "canary", "--bearer", "--must-not-exist"], 6),
+            (&["secrets", "set", "raw", name, "canary\n"], 2),
+            (&["secrets", "rotate", "raw", name, "canary", "-v"], 0),
+            (&["secrets", "inject", "raw", name, "--by-name"], 0),
+            (&["secrets", "list", "-v"], 0),
         ] {
-            let ended = cli(&scene.companion, arguments);
+            let ended = cli(&scene.companion, arguments).expect(code);
             assert!(!ended.both().contains("canary"), "{arguments:?}: {}", ended.both());
         }
     }
@@ -166,6 +168,50 @@ fn peer_defect_16_standard_output_is_data_only() {
         assert_eq!(ended.err, "", "{arguments:?}");
         assert!(ended.document().is_object());
     }
+}
+
+/// A key, an address and a workspace that somebody else may have put into the folder.
+#[test]
+fn peer_defect_17_nothing_is_read_from_the_current_directory() {
+    let scene = Scene::new();
+    scene.companion.set("raw", "TOKEN", "x");
+    let (folder, trap) = (tempfile::tempdir().unwrap(), Upstream::start(|_| Vec::new()));
+    let (url, key) = (format!("http://{}", trap.address), "ak_canary");
+    let json = format!(
+        r#"{{"api_url":"{url}","api_key":"{key}","apiKey":"{key}","workspace":"canary",
+            "origins":{{"{url}":{{"api_key":"{key}","workspace":"canary"}}}}}}"#
+    );
+    let env = format!("AEROSTACK_API_URL={url}\nAEROSTACK_API_KEY={key}\nAEROSTACK_WORKSPACE=canary\n");
+    let toml = format!("api_url = \"{url}\"\napi_key = \"{key}\"\nworkspace = \"canary\"\n");
+    for place in ["", "aerostack", ".aerostack", ".config/aerostack"] {
+        let place = folder.path().join(place);
+        std::fs::create_dir_all(&place).unwrap();
+        for (name, text) in [
+            ("credentials.json", &json),
+            ("config.json", &json),
+            ("aerostack.json", &json),
+            (".env", &env),
+            (".env.local", &env),
+            ("aerostack.toml", &toml),
+            (".aerostackrc", &toml),
+        ] {
+            std::fs::write(place.join(name), text).unwrap();
+        }
+    }
+    // Neither a key nor an address nor a workspace is taken from there.
+    let bare = |arguments: &[&str]| aerostack(arguments).folder(folder.path());
+    let url_here = &scene.companion.base_url;
+    for run in [
+        bare(&["secrets", "list"]).env("AEROSTACK_API_URL", url_here),
+        bare(&["secrets", "list"]).env("AEROSTACK_API_URL", &url),
+        bare(&["secrets", "list"]),
+    ] {
+        let ended = run.run().expect(4);
+        assert!(ended.err.contains("there is no API key") && !ended.err.contains("canary"), "{}", ended.err);
+    }
+    let list = scene.run(&["secrets", "list", "raw"]).folder(folder.path()).run().expect(0);
+    assert!(list.out.contains("TOKEN"), "{}", list.out);
+    assert_eq!(trap.connections(), 0);
 }
 
 #[test]

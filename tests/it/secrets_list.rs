@@ -117,7 +117,11 @@ fn chosen_fields() {
     };
     let empty = json!({"slug": "empty-mcp", "secrets": []});
     for fields in ["name,version", "slug,version,name", "name,version,damaged"] {
-        assert_eq!(list(&["--json", "--fields", fields]).document(), groups(&[empty.clone()]), "{fields}");
+        assert_eq!(
+            list(&["--json", "--fields", fields]).document(),
+            groups(std::slice::from_ref(&empty)),
+            "{fields}"
+        );
     }
     let stale = list(&["--stale", "0s", "--json", "--fields", "name,version"]).document();
     assert_eq!(stale, groups(&[]));

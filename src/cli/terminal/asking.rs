@@ -52,28 +52,22 @@ impl Terminal {
     /// Asks for a line that is not shown, and says how long it is.
     ///
     /// # Errors
-    /// Exit 130 after Ctrl-C.
+    /// Exit 130 after Ctrl-C; exit 1 where the question cannot be shown.
     pub fn ask_hidden(&mut self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let own = self.own();
         let marks = matches!(self.input, Input::Stdin) && !self.style.dumb;
         let (begin, end) = if marks { (MARK_PASTES, MARK_NO_PASTES) } else { ("", "") };
         let text = format!("{begin}{} ", printable::one_line(question));
-        // Where a question cannot be shown there is nowhere to say so.
+        let text = text.as_bytes();
         let answer = match (&mut self.input, &own) {
-            (Input::Captured(input), _) => {
-                let _ = self.err.write(text.as_bytes());
-                Ok(hidden_line_of(input))
+            (Input::Captured(input), _) => self.err.write(text).map(|()| hidden_line_of(input)),
+            (Input::Stdin, Some(terminal)) => {
+                hidden_input::read_hidden(terminal.as_fd(), || (&mut &*terminal).write_all(text))
             }
-            (Input::Stdin, Some(terminal)) => hidden_input::read_hidden(terminal.as_fd(), || {
-                drop((&mut &*terminal).write_all(text.as_bytes()))
-            }),
-            (Input::Stdin, None) => {
-                hidden_input::read_hidden(io::stdin().as_fd(), || drop(self.err.write(text.as_bytes())))
-            }
+            (Input::Stdin, None) => hidden_input::read_hidden(io::stdin().as_fd(), || self.err.write(text)),
         };
         let _ = self.write_at(own.as_ref(), &format!("{end}\n"));
-        let line =
-            line_of(answer.context("could not read from the terminal")?, "stored")?.unwrap_or_default();
+        let line = line_of(answer.context("could not ask on the terminal")?, "stored")?.unwrap_or_default();
         let bytes = if line.len() == 1 { "byte" } else { "bytes" };
         let _ = self.write_at(own.as_ref(), &format!("Received {} {bytes}.\n", line.len()));
         Ok(line)
