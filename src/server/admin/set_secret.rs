@@ -137,7 +137,7 @@ fn rule_for(
             "by default the secret's name becomes a header, and {problem}; nothing was stored"
         ))
         .with_hint(format!(
-            "say in which header it is sent: aerostack secrets set {} {name} --header <HEADER>",
+            "say in which header it is sent: aerostack secrets set {} <NAME> --header <HEADER>",
             server.slug
         ))
     })?;
