@@ -117,12 +117,18 @@ pub const COMMAND_LINE: &[EnvVar] = &[
         "not empty and not 0: colour also where there is no terminal",
         Some("colour on a terminal"),
     ),
-    var(TERM, Some("--color"), "'dumb': no colour", None),
+    var(TERM, Some("--color"), "'dumb': no colour and no control sequences", None),
     var(
         "XDG_CONFIG_HOME",
         None,
         "folder of aerostack/config.json (not on macOS and Windows)",
         Some("~/.config"),
+    ),
+    var(
+        "XDG_CACHE_HOME",
+        None,
+        "folder of aerostack/names.json, the names that completions offer (not on macOS and Windows); it may be removed",
+        Some("~/.cache"),
     ),
     var(
         "DBUS_SESSION_BUS_ADDRESS",

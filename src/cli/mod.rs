@@ -29,8 +29,10 @@ mod mcp;
 mod mock;
 pub mod network;
 mod older_grammar;
+mod other_words;
 pub mod printable;
 pub mod problem;
+mod question_signals;
 mod secrets;
 #[cfg(feature = "server")]
 mod serve;
@@ -201,6 +203,10 @@ fn not_understood(
             terminal.data(own.as_deref().unwrap_or(help.trim_end()))
         }
         ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
+        // 'secrets help set': below the top there is no command 'help'.
+        ErrorKind::InvalidSubcommand if problem::unknown_command(error) == Some("help") => {
+            terminal.data(&help::of_command(&Cli::command(), arguments).unwrap_or_default())
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             terminal.talk(help.trim_end());
             Err(Failure::already_shown())
@@ -236,6 +242,7 @@ fn run_with_api(
     let mut context = Context::new(terminal, settings, options);
     let ended = runtime.block_on(interruption::unless_interrupted(command.run(&mut context)));
     let result = ended.and_then(|done| done.unwrap_or_else(|| Err(context.interrupted())));
+    let result = result.map_err(|failure| context.with_changes(failure));
     context.remember_names();
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, value_parser};
 use zeroize::Zeroizing;
 
-use super::value_form::{Source, ValueForm, single_line, way_out};
+use super::value_form::{Source, ValueForm, only_outer_line_ends, way_out};
 use crate::cli::bounded_input::read_bounded;
 use crate::cli::context::Context;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
+use crate::cli::hidden_input::HiddenLine;
+use crate::cli::older_grammar;
 use crate::domain::secret_value::SHORTEST_REDACTED_VALUE;
 use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 
@@ -90,6 +92,11 @@ impl ValueArgs {
         self.value.is_none() && self.value_file.is_none()
     }
 
+    /// Whether slug and name are all the words there are.
+    pub(super) fn two_words(&self) -> bool {
+        self.value.is_none()
+    }
+
     fn source(&self) -> Source {
         let is_dash = |text: &OsStr| text == "-";
         match (&self.value, &self.value_file) {
@@ -117,11 +124,15 @@ impl ValueArgs {
         let original = single_line_copy(&bytes, source, context);
         let formed = form.apply(bytes, source)?;
         let text = formed.bytes;
-        let only_line_end = (form.raw || source != Source::Input) && single_line(&text).is_some();
+        let only_outer = only_outer_line_ends(&text);
         if context.settings().github_actions && matches!(source, Source::Argument | Source::Environment) {
             mask(&text, original, context);
         }
-        let value = checked(text).map_err(|problem| refused(problem, source, only_line_end))?;
+        let value = checked(text).map_err(|problem| {
+            let nothing_piped = open && source == Source::Input && problem == ValueProblem::Empty;
+            let failure = refused(problem, source, only_outer);
+            older_grammar::perhaps(failure, wanted.command, nothing_piped)
+        })?;
         Ok(GivenValue { value, changes: formed.changes })
     }
 }
@@ -137,17 +148,17 @@ fn checked(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretValue, ValueProblem> {
     SecretValue::parse(std::mem::take(&mut *bytes))
 }
 
-fn refused(problem: ValueProblem, source: Source, only_line_end: bool) -> Failure {
-    let told = match problem {
-        ValueProblem::LineBreak if only_line_end => {
-            "the value has more than one line: it ends with a line end".to_owned()
+fn refused(problem: ValueProblem, source: Source, only_outer: Option<&'static str>) -> Failure {
+    let told = match (problem, only_outer) {
+        (ValueProblem::LineBreak, Some(place)) => {
+            format!("the value has more than one line: it {place} with a line end")
         }
-        problem => problem.to_string(),
+        (problem, _) => problem.to_string(),
     };
     Failure::invalid_value(format!("{told}; nothing was stored")).with_hint(way_out(
         problem,
         source,
-        only_line_end,
+        only_outer.is_some(),
     ))
 }
 
@@ -158,7 +169,7 @@ fn from_argument(
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let bytes = Zeroizing::new(argument.into_encoded_bytes());
     let For { command, server, name } = wanted;
-    let safe = format!("aerostack secrets {command} {server} {name}");
+    let safe = format!("aerostack secrets {command} {server} {}", name.shown());
     if context.settings().no_argv_secrets {
         let variable = env_vars::NO_ARGV_SECRETS;
         return Err(Failure::usage(format!(
@@ -203,9 +214,14 @@ fn from_prompt(wanted: &For<'_>, context: &mut Context<'_>) -> Result<Zeroizing<
     }
     let For { command, server, name } = wanted;
     let new = if *command == "rotate" { "New value" } else { "Value" };
-    let typed = context.terminal.ask_hidden(&format!("{new} of {name} for {server} (not shown):"))?;
-    let bytes = if typed.len() == 1 { "byte" } else { "bytes" };
-    context.terminal.note(&format!("Received {} {bytes}.", typed.len()));
+    let typed =
+        context.terminal.ask_hidden(&format!("{new} of {} for {server} (not shown):", name.shown()))?;
+    if HiddenLine::is_begin_of_key(&typed) && !has_line_end(&typed) {
+        return Err(Failure::invalid_value("that is the first line of a key of several; nothing was stored")
+            .with_hint(
+                "name its file with --value-file; --base64 encodes it, if the MCP server takes that, and --compact-json is for JSON",
+            ));
+    }
     Ok(typed)
 }
 

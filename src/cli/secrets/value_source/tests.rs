@@ -131,9 +131,13 @@ fn input_loses_one_line_end_of_a_single_line() {
 #[test]
 fn bad_input_is_refused_with_a_way_out() {
     let lines = "the value has more than one line; an HTTP header has one";
-    for input in ["canary\nmore", "canary\n\n", "canary\r", "a\ncanary\n", "\n\n"] {
+    for input in ["canary\nmore", "canary\nmore\n\n", "a\ncanary\n", "\n\n"] {
         Run::input(input).fails(lines, "--base64");
         Run::input(input).fails(lines, "--compact-json");
+    }
+    for (input, place) in [("canary\n\n", "ends"), ("canary\r", "ends"), ("\ncanary", "begins")] {
+        Run::input(input)
+            .fails(&format!("the value has more than one line: it {place} with a line end"), "--trim");
     }
     for empty in ["", "\n", "\r\n", "\u{feff}", "\u{feff}\n"] {
         Run::input(empty).fails("the value is empty", "--prompt");
