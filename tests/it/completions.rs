@@ -14,7 +14,7 @@ use crate::harness::parts::parts;
 use crate::harness::program::Aerostack;
 use crate::harness::session_bus::SilentSocket;
 use crate::harness::tmux::Tmux;
-use crate::harness::{Companion, aerostack};
+use crate::harness::{Companion, Upstream, aerostack};
 
 const SCRIPTS: [(&str, &str); 5] = [
     ("bash", "aerostack.bash"),
@@ -37,6 +37,12 @@ fn the_scripts_that_are_checked_in() {
     }
     aerostack(&["completions", "csh"]).run().expect(2);
     aerostack(&["completions"]).run().expect(2);
+}
+
+fn answer(run: Aerostack) -> String {
+    let ended = run.run().expect(0);
+    assert_eq!(ended.err, "", "a message would land in what somebody types");
+    ended.out
 }
 
 /// An admin with two servers, two secrets and a home of their own.
@@ -68,13 +74,18 @@ impl Admin {
 
     /// What a script would get for these words, the last of which is being typed.
     fn complete(&self, words: &[&str], more: &[(&str, &str)]) -> Vec<String> {
-        let run = aerostack(&["--", "aerostack"]).envs(self.variables()).env("_AEROSTACK_COMPLETE", "bash");
+        let run = aerostack(&["--", "aerostack"]).envs(self.variables()).env("_AEROSTACK_COMPLETE", "fish");
         let run = words.iter().fold(run, Aerostack::arg);
-        let run = run.env("_CLAP_COMPLETE_INDEX", words.len().to_string()).env("_CLAP_IFS", "\n");
         let run = more.iter().fold(run, |run, (name, value)| run.env(name, value));
-        let ended = run.run().expect(0);
-        assert_eq!(ended.err, "", "a message would land in what somebody types");
-        ended.out.lines().map(str::to_owned).collect()
+        let out = answer(run);
+        out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    }
+
+    /// What bash would get for this line, of which it will replace the end.
+    fn complete_line(&self, line: &str, replaced: &str) -> Vec<String> {
+        let run = aerostack(&["--", line, replaced]).envs(self.variables());
+        let run = run.env("_AEROSTACK_COMPLETE", "bash").folder(self.home.path());
+        answer(run).lines().map(str::to_owned).collect()
     }
 
     fn cache(&self) -> PathBuf {
@@ -168,27 +179,175 @@ fn peer_defect_20_nobody_is_waited_for_and_nobody_is_asked() {
     assert_eq!(nothing, [""; 0]);
 }
 
-/// Types in a shell that has sourced the script.
+/// A command is run even where the variable of the scripts is in the environment.
+#[test]
+fn a_variable_that_was_left_behind_stops_no_command() {
+    let admin = Admin::new();
+    for shell in ["bash", "zsh", "nothing", ""] {
+        let set = aerostack(&["secrets", "set", "github-mcp", "LEFT", "value-canary"]);
+        let ended = set.envs(admin.variables()).env("_AEROSTACK_COMPLETE", shell).run().expect(0);
+        assert!(ended.out.starts_with("Secret "), "{}", ended.out);
+    }
+    let ended = aerostack(&["nothing"]).env("_AEROSTACK_COMPLETE", "bash").run().expect(2);
+    assert!(ended.err.contains("error: "), "{}", ended.err);
+}
+
+/// PowerShell's script takes the words as data, and no word that is empty.
+#[test]
+fn for_powershell() {
+    let kept = fs::read_to_string(script("aerostack.ps1")).unwrap();
+    assert!(!kept.contains("Invoke-Expression") && kept.contains("finally"), "{kept}");
+    let admin = Admin::new();
+    let ask = |words: &[&str], at: &str| {
+        let run = aerostack(&["--", "aerostack"]).envs(admin.variables());
+        let run = words.iter().fold(run, Aerostack::arg);
+        answer(run.env("_AEROSTACK_COMPLETE", "powershell").env("_CLAP_COMPLETE_INDEX", at))
+    };
+    assert_eq!(ask(&["secrets", "set"], "3").lines().collect::<Vec<_>>(), ["github-mcp", "stripe-mcp"]);
+    assert_eq!(ask(&["secrets", "set", "g"], "3").lines().collect::<Vec<_>>(), ["github-mcp"]);
+}
+
+#[test]
+fn files_are_offered_where_a_file_belongs() {
+    let admin = Admin::new();
+    fs::write(admin.home.path().join("my values.env"), "").unwrap();
+    fs::create_dir(admin.home.path().join("my-folder")).unwrap();
+    for line in [
+        "aerostack secrets import github-mcp my",
+        "aerostack secrets set github-mcp NEW --value-file my",
+        "aerostack --ca-cert my",
+        "aerostack serve --tls-cert my",
+    ] {
+        let mut found = admin.complete_line(line, "my");
+        found.sort();
+        assert_eq!(found, ["my-folder/", "my\\ values.env"], "{line}");
+    }
+    let found = admin.complete_line("aerostack secrets import github-mcp --format=env 'my ", "my ");
+    assert_eq!(found, ["my values.env"]);
+    for line in ["secrets set github-mcp my", "secrets delete github-mcp my", "serve --listen my", "-w my"] {
+        assert_eq!(admin.complete_line(&format!("aerostack {line}"), "my"), [""; 0], "{line}");
+    }
+}
+
+#[test]
+fn bash_gets_the_end_that_it_replaces() {
+    let admin = Admin::new();
+    let url = &admin.companion.base_url;
+    // The names of a place that is typed come from the cache.
+    aerostack(&["secrets", "list", "github-mcp"]).envs(admin.variables()).run().expect(0);
+    for (line, replaced, expected) in [
+        (format!("aerostack --api-url {url} secrets set github-mcp G"), "G", "GITHUB_TOKEN"),
+        (format!("aerostack --api-url={url} secrets set github-mcp G"), "G", "GITHUB_TOKEN"),
+        ("aerostack --workspace=def".to_owned(), "def", "default"),
+        ("aerostack --workspace=".to_owned(), "", "default"),
+        ("aerostack secrets set \"git".to_owned(), "git", "github-mcp"),
+        ("aerostack secrets set 'github-mcp' \"W".to_owned(), "W", "WEBHOOK_SECRET"),
+        ("aerostack secrets set --header=X:Y github-mcp W".to_owned(), "W", "WEBHOOK_SECRET"),
+        ("aerostack secrets ro".to_owned(), "ro", "rotate"),
+        ("aerostack secrets set --head".to_owned(), "--head", "--header"),
+    ] {
+        assert_eq!(admin.complete_line(&line, replaced), [expected], "{line}");
+    }
+    let ended = aerostack(&["--", "aerostack secrets "]).env("_AEROSTACK_COMPLETE", "bash").run().expect(0);
+    assert_eq!(ended.both(), "");
+}
+
+#[test]
+fn options_anywhere_on_the_line_say_where_the_names_are() {
+    let admin = Admin::new();
+    let create = ["workspace", "create", "Team"];
+    aerostack(&create).envs(admin.variables()).run().expect(0);
+    let url = "https://mcp.example/";
+    let add = ["mcp", "add", "team-mcp", "--url", url, "-w", "team"];
+    aerostack(&add).envs(admin.variables()).run().expect(0);
+    let set = ["secrets", "set", "team-mcp", "TEAM_TOKEN", "value-canary", "-w", "team"];
+    aerostack(&set).envs(admin.variables()).run().expect(0);
+    for words in [
+        &["-w", "team", "secrets", "set", "team-mcp", ""][..],
+        &["secrets", "-w", "team", "set", "team-mcp", ""],
+        &["secrets", "set", "--workspace=team", "team-mcp", ""],
+        &["secrets", "set", "-wteam", "--header", "X-Key", "team-mcp", ""],
+        &["secrets", "set", "--value-file", "github-mcp", "team-mcp", "-qw", "team", ""],
+    ] {
+        assert_eq!(admin.complete(words, &[]), ["TEAM_TOKEN"], "{words:?}");
+    }
+    assert_eq!(admin.complete(&["secrets", "set", "team-mcp", ""], &[]), [""; 0]);
+}
+
+/// A key for one API is not sent to another because its address stands on the line.
+#[test]
+fn an_api_that_is_being_typed_gets_no_key() {
+    let admin = Admin::new();
+    let api = Upstream::start(|_| Vec::new());
+    let url = format!("http://{}", api.address);
+    assert_eq!(admin.complete(&["secrets", "set", "--api-url", &url, ""], &[]), [""; 0]);
+    assert_eq!(admin.complete_line(&format!("aerostack --api-url={url} mcp remove "), ""), [""; 0]);
+    assert_eq!(api.connections(), 0);
+    admin.complete(&["secrets", "set", ""], &[("AEROSTACK_API_URL", &url)]);
+    assert_eq!(api.connections(), 1, "the one of the environment is asked");
+}
+
+#[test]
+fn a_new_workspace_is_offered_at_once() {
+    let admin = Admin::new();
+    let words = ["workspace", "use", ""];
+    assert_eq!(admin.complete(&words, &[]), ["default"]);
+    let run = |arguments: &[&str]| aerostack(arguments).envs(admin.variables()).run().expect(0);
+    run(&["workspace", "create", "Team"]);
+    assert_eq!(admin.complete(&words, &[]), ["default", "team"]);
+    run(&["workspace", "delete", "team", "--yes"]);
+    assert_eq!(admin.complete(&words, &[]), ["default"]);
+}
+
+/// Waits for the shell after its set-up.
+fn ready(terminal: &Tmux, set_up: &str) {
+    terminal.send(&[&format!("{set_up} ; echo sou''rced"), "Enter"]);
+    terminal.wait("the sourced script", |screen| screen.contains("\nsourced"));
+    terminal.send(&["clear", "Enter"]);
+    terminal.wait("an empty screen", |screen| !screen.contains("sourced") && !screen.contains("clear"));
+}
+
+fn empty_line(terminal: &Tmux) {
+    terminal.send(&["C-u"]);
+    terminal.wait("an empty line", |screen| {
+        let last = screen.trim_end().lines().last().unwrap_or_default();
+        !last.contains("secrets ")
+    });
+}
+
+/// Types in a shell that has the script.
 fn in_a_shell(test: &str, shell: &[&str], set_up: &str) {
     if parts(test).is_none() {
         return;
     }
     let admin = Admin::new();
+    fs::create_dir(admin.home.path().join(".zfunc")).unwrap();
+    fs::copy(script("_aerostack"), admin.home.path().join(".zfunc/_aerostack")).unwrap();
+    fs::write(admin.home.path().join("values.env"), "").unwrap();
     let terminal = Tmux::start(shell, &admin.variables());
-    terminal.send(&[&format!("{set_up} ; echo sou''rced"), "Enter"]);
-    terminal.wait("the sourced script", |screen| screen.contains("\nsourced"));
-    terminal.send(&["clear", "Enter"]);
-    terminal.wait("an empty screen", |screen| !screen.contains("sourced") && !screen.contains("clear"));
+    ready(&terminal, set_up);
     terminal.send(&["aerostack secrets set git", "Tab"]);
     terminal.wait("the server", |screen| screen.contains("secrets set github-mcp"));
     // Elvish does not put a blank behind what it completed.
-    terminal.send(&[if shell[0] == "elvish" { " GIT" } else { "GIT" }, "Tab"]);
+    let blank = if shell[0] == "elvish" { " " } else { "" };
+    terminal.send(&[&format!("{blank}GIT"), "Tab"]);
     terminal.wait("the secret", |screen| screen.contains("github-mcp GITHUB_TOKEN"));
-    terminal.send(&["C-u"]);
-    terminal.wait("an empty line", |screen| {
-        let last = screen.trim_end().lines().last().unwrap_or_default();
-        !last.contains("secrets set")
-    });
+    empty_line(&terminal);
+    // The names of a place that is typed come from the cache.
+    aerostack(&["workspace", "list"]).envs(admin.variables()).run().expect(0);
+    let url = &admin.companion.base_url;
+    // Elvish has words without such breaks, and shows a menu for parts of them.
+    if shell[0] != "elvish" {
+        terminal.send(&[&format!("aerostack --api-url={url} secrets set github-mcp --workspace=def"), "Tab"]);
+        terminal.wait("the workspace", |screen| screen.contains("--workspace=default"));
+        terminal.send(&["GIT", "Tab"]);
+        terminal.wait("the secret", |screen| screen.contains("=default GITHUB_TOKEN"));
+        empty_line(&terminal);
+    }
+    let file = admin.home.path().join("val");
+    terminal.send(&[&format!("aerostack secrets import github-mcp {}", file.display()), "Tab"]);
+    terminal.wait("the file", |screen| screen.contains("/values.env"));
+    empty_line(&terminal);
     terminal.send(&["aerostack secrets delete github-mcp ", "Tab", "Tab"]);
     terminal.wait("both secrets", |screen| {
         let after = screen.split_once("secrets delete").map_or("", |(_, after)| after);
@@ -196,23 +355,70 @@ fn in_a_shell(test: &str, shell: &[&str], set_up: &str) {
     });
 }
 
+/// With an API that says nothing, a completion comes back with nothing, and soon.
+fn in_a_shell_without_a_server(test: &str, shell: &[&str], set_up: &str) {
+    if parts(test).is_none() {
+        return;
+    }
+    let admin = Admin::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut variables = admin.variables();
+    variables.push(("AEROSTACK_API_URL".to_owned(), url.into()));
+    let terminal = Tmux::start(shell, &variables);
+    ready(&terminal, set_up);
+    in_time(|| {
+        terminal.send(&["aerostack secrets set ", "Tab", "x-typed-on"]);
+        terminal.wait("what was typed after the tab", |screen| screen.contains("secrets set x-typed-on"));
+    });
+    assert!(!terminal.screen().contains("-mcp"), "{}", terminal.screen());
+}
+
+const BASH: [&str; 4] = ["bash", "--norc", "--noprofile", "-i"];
+const ZSH: [&str; 3] = ["zsh", "-f", "-i"];
+const FISH: [&str; 2] = ["fish", "--no-config"];
+/// As `completions --help` says.
+const ZSH_SET_UP: &str = "fpath=(~/.zfunc $fpath); autoload -U compinit && compinit -D -u";
+
+fn source(script_name: &str) -> String {
+    format!("source {}", script(script_name).display())
+}
+
 #[test]
 fn in_bash() {
-    let set_up = format!("source {}", script("aerostack.bash").display());
-    in_a_shell("in_bash", &["bash", "--norc", "--noprofile", "-i"], &set_up);
+    in_a_shell("in_bash", &BASH, &source("aerostack.bash"));
+}
+
+#[test]
+fn in_bash_without_a_server() {
+    in_a_shell_without_a_server("in_bash_without_a_server", &BASH, &source("aerostack.bash"));
 }
 
 #[test]
 fn in_zsh() {
-    let set_up =
-        format!("autoload -U compinit && compinit -D -u && source {}", script("_aerostack").display());
-    in_a_shell("in_zsh", &["zsh", "-f", "-i"], &set_up);
+    in_a_shell("in_zsh", &ZSH, ZSH_SET_UP);
+}
+
+#[test]
+fn in_zsh_sourced() {
+    let set_up = format!("autoload -U compinit && compinit -D -u && {}", source("_aerostack"));
+    in_a_shell("in_zsh_sourced", &ZSH, &set_up);
+}
+
+#[test]
+fn in_zsh_without_a_server() {
+    let set_up = format!("autoload -U compinit && compinit -D -u && {}", source("_aerostack"));
+    in_a_shell_without_a_server("in_zsh_without_a_server", &ZSH, &set_up);
 }
 
 #[test]
 fn in_fish() {
-    let set_up = format!("source {}", script("aerostack.fish").display());
-    in_a_shell("in_fish", &["fish", "--no-config"], &set_up);
+    in_a_shell("in_fish", &FISH, &source("aerostack.fish"));
+}
+
+#[test]
+fn in_fish_without_a_server() {
+    in_a_shell_without_a_server("in_fish_without_a_server", &FISH, &source("aerostack.fish"));
 }
 
 #[test]

@@ -127,11 +127,12 @@ impl OfOrigin {
                     known.names.sort();
                 }
             }
+            NamesSeen::WorkspacesChanged => self.workspaces.seen = 0,
             NamesSeen::Changed(workspace) => {
                 let servers = self.servers.get_mut(workspace.as_str());
                 let secrets = self.secrets.get_mut(workspace.as_str());
                 let known = servers.into_iter().chain(secrets.into_iter().flat_map(BTreeMap::values_mut));
-                known.chain([&mut self.workspaces]).for_each(|known| known.seen = 0);
+                known.for_each(|known| known.seen = 0);
             }
         }
     }
