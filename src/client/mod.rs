@@ -239,7 +239,7 @@ impl ApiClient {
         let uncertain = is_change && (lost.is_some() || is_unclear(&outcome));
         match outcome {
             Err(Broken::TimeIsUp) => Err(ClientError::TimedOut { seconds, uncertain }),
-            Err(Broken::TooLong) => Err(ClientError::TooLong),
+            Err(Broken::TooLong) => Err(ClientError::TooLong { uncertain }),
             Err(Broken::Transport(error)) => {
                 let (origin, proxy) = (self.base.origin(), self.proxy.as_deref());
                 Err(ClientError::transport(&error, origin, proxy, seconds, uncertain))

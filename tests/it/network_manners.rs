@@ -259,6 +259,30 @@ fn tries_do_not_stretch_the_time_limit() {
     assert!(ended.code == 7 || ended.code == 1, "{ended:?}");
 }
 
+/// A file of authorities without an end, and one that never begins.
+#[test]
+fn a_file_of_authorities_ends_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let run = |more: &[&str]| {
+        let run = aerostack(&[&LIST[..], more].concat()).env("AEROSTACK_API_URL", "https://localhost:1");
+        run.env("AEROSTACK_API_KEY", "ak_canary-key")
+    };
+    let endless = ["--ca-cert", "/dev/zero", "--timeout", "60"];
+    fails(run(&endless).run(), 2, "the file of --ca-cert has more than 4 MiB", "give a PEM file");
+    let silent = ["--ca-cert", pipe.to_str().unwrap(), "--timeout", "1"];
+    fails(
+        run(&silent).run(),
+        7,
+        "the certificates could not be read within 1 s",
+        "check the file of --ca-cert",
+    );
+    let variable = run(&["--timeout", "1"]).env("SSL_CERT_FILE", &pipe).run();
+    fails(variable, 7, "the certificates could not be read within 1 s", "check the file");
+}
+
 /// One connection, to the API; also when a command fails.
 #[test]
 fn peer_defect_17_nobody_but_the_api_is_told() {

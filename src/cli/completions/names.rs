@@ -139,7 +139,7 @@ impl Place {
 
     fn fetch(&self, kind: Kind) -> Option<NamesSeen> {
         let (key, _) = Lookup::run_within(LIMIT, &self.settings, self.base.origin()).found?;
-        let network = network::around(&self.base, self.ca_cert.as_deref(), &self.settings).ok()?;
+        let network = network::around(&self.base, self.ca_cert.as_deref(), &self.settings, LIMIT).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let mut client = ApiClient::new(self.base.clone(), &key, network, LIMIT).ok()?;
         runtime
