@@ -172,9 +172,10 @@ impl ClientError {
     /// Whether the change that was asked for may have been made all the same.
     pub fn is_uncertain(&self) -> bool {
         match self {
-            Self::Unreachable { uncertain, .. } | Self::TimedOut { uncertain, .. } => *uncertain,
+            Self::Unreachable { uncertain, .. }
+            | Self::TimedOut { uncertain, .. }
+            | Self::TooLong { uncertain } => *uncertain,
             Self::NotTheApi(verdict) | Self::Refused { verdict, .. } => verdict.uncertain,
-            Self::TooLong { uncertain } => *uncertain,
             Self::PerhapsDeleted { .. } => true,
             _ => false,
         }

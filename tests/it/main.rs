@@ -17,6 +17,7 @@ mod bad_values;
 mod canaries;
 mod client_sessions;
 mod completions;
+mod completions_shells;
 mod crash;
 mod credential_upstream;
 mod demo;

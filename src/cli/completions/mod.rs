@@ -35,12 +35,14 @@ pub(super) struct CompletionsArgs {
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  # bash: for every new shell
-  $ aerostack completions bash > ~/.local/share/bash-completion/completions/aerostack
-  # zsh: into a folder of $fpath
-  $ aerostack completions zsh > ~/.zfunc/_aerostack
+  # bash, for every new shell
+  $ dir=~/.local/share/bash-completion/completions
+  $ mkdir -p $dir && aerostack completions bash > $dir/aerostack
+  # zsh; in ~/.zshrc, before compinit: fpath=(~/.zfunc $fpath)
+  $ mkdir -p ~/.zfunc && aerostack completions zsh > ~/.zfunc/_aerostack
   # fish
-  $ aerostack completions fish > ~/.config/fish/completions/aerostack.fish";
+  $ dir=~/.config/fish/completions
+  $ mkdir -p $dir && aerostack completions fish > $dir/aerostack.fish";
 
 pub(super) fn run(arguments: &CompletionsArgs, terminal: &mut Terminal) -> Result<(), Failure> {
     terminal.data(arguments.shell.script()?.trim_end())
@@ -63,9 +65,8 @@ pub(super) fn answer(
     let Ok(shell) = Shell::from_str(shell, false) else { return Ok(()) };
     let words = arguments.get(2..).unwrap_or_default().to_vec();
     let answer = match (shell, &words[..]) {
-        (_, []) => None,
         (Shell::Bash, [line, replaced]) => for_bash(line, replaced, settings),
-        (Shell::Bash, _) => None,
+        (Shell::Bash, _) | (_, []) => None,
         _ => for_words(shell, words, settings),
     };
     terminal.raw(&answer.unwrap_or_default())
