@@ -158,6 +158,45 @@ fn names_of_a_hostile_server_do_not_reach_the_command_line() {
     assert_eq!(admin.complete(&["secrets", "set", ""], &offline), [""; 0]);
 }
 
+/// Whatever lies in the cache's place: no answer, no wait, and the next command makes it anew
+/// where it can.
+#[test]
+fn odd_things_in_place_of_the_cache() {
+    let admin = Admin::new();
+    let cache = admin.cache();
+    fs::create_dir_all(cache.parent().unwrap()).unwrap();
+    let elsewhere = admin.home.path().join("elsewhere");
+    let mkfifo = || {
+        let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &cache, fifo, mode, 0).unwrap();
+    };
+    let oversized = || fs::File::create(&cache).unwrap().set_len((8 << 20) + 1).unwrap();
+    let symlink = || {
+        fs::write(&elsewhere, "precious").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &cache).unwrap();
+    };
+    let odd: [(&str, &dyn Fn()); 3] = [("fifo", &mkfifo), ("oversized", &oversized), ("symlink", &symlink)];
+    let offline = [("AEROSTACK_API_KEY", "not a key")];
+    let list = || aerostack(&["mcp", "list"]).envs(admin.variables()).run().expect(0);
+    for (what, make) in odd {
+        make();
+        let nothing = in_time(|| admin.complete(&["secrets", "set", ""], &offline));
+        assert_eq!(nothing, [""; 0], "{what}");
+        list();
+        let found = admin.complete(&["secrets", "set", ""], &offline);
+        assert_eq!(found, ["github-mcp", "stripe-mcp"], "{what}");
+        assert!(cache.symlink_metadata().unwrap().is_file(), "{what}");
+        fs::remove_file(&cache).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
+    // A folder cannot be replaced; commands do their work all the same.
+    fs::create_dir(&cache).unwrap();
+    assert_eq!(list().err, "");
+    assert_eq!(admin.complete(&["secrets", "set", ""], &offline), [""; 0]);
+    let left: Vec<_> = fs::read_dir(cache.parent().unwrap()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
 #[test]
 fn peer_defect_20_nobody_is_waited_for_and_nobody_is_asked() {
     let admin = Admin::new();

@@ -21,6 +21,7 @@ mod completions_shells;
 mod crash;
 mod credential_upstream;
 mod demo;
+mod doc_examples;
 mod exact_values;
 mod exit_codes;
 mod foreign_files;

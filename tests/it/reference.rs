@@ -122,7 +122,7 @@ fn parts_after_help(command: &Command) -> Vec<(Option<String>, Vec<String>)> {
     parts
         .map(|part| {
             let (first, rest) = part.split_once('\n').unwrap_or((part, ""));
-            let is_heading = !first.chars().any(|c| c.is_lowercase());
+            let is_heading = !first.chars().any(char::is_lowercase);
             let (heading, lines) = if is_heading { (Some(first.to_owned()), rest) } else { (None, part) };
             (heading, lines.lines().map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned()).collect())
         })
@@ -148,7 +148,9 @@ fn man_page(path: &str, command: &Command) -> String {
         match heading {
             Some(heading) => {
                 writeln!(page, ".SH \"{heading}\"\n.EX").unwrap();
-                lines.iter().for_each(|line| writeln!(page, "{}", roff(line)).unwrap());
+                for line in &lines {
+                    writeln!(page, "{}", roff(line)).unwrap();
+                }
                 page.push_str(".EE\n");
             }
             None => writeln!(page, ".PP\n{}", roff(&lines.join(" "))).unwrap(),
