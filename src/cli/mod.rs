@@ -14,6 +14,7 @@ pub mod credentials;
 mod demo;
 #[cfg(feature = "server")]
 mod demo_client;
+mod detached;
 pub mod env_vars;
 pub mod failure;
 pub mod global_options;

@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
-use std::thread;
 use std::time::Duration;
 
 use reqwest::Certificate;
 
 use super::bounded_input::read_bounded;
+use super::detached;
 use super::env_vars;
 use super::failure::{Failure, FailureKind};
 use super::settings::Settings;
@@ -51,17 +50,12 @@ pub fn around(
     Ok(Network { authorities, proxy })
 }
 
-/// A file may be a pipe on which nobody writes. A thread that goes on longer ends with the
-/// process.
+/// A file may be a pipe on which nobody writes.
 fn within<T: Send + 'static>(
     limit: Duration,
     read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let (answer, answered) = sync_channel(1);
-    thread::spawn(move || {
-        let _ = answer.send(read());
-    });
-    answered.recv_timeout(limit).unwrap_or_else(|_| {
+    detached::within(limit, read).unwrap_or_else(|_| {
         let seconds = limit.as_secs();
         let what = format!("the certificates could not be read within {seconds} s");
         Err(Failure::new(FailureKind::Network, what)
