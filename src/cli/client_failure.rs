@@ -23,7 +23,8 @@ impl From<ClientError> for Failure {
             ClientError::BadProxy => {
                 let (upper, lower) = (env_vars::HTTPS_PROXY, env_vars::HTTPS_PROXY_LOWER);
                 Self::usage(text).with_hint(format!(
-                    "set {upper} (or {lower}) to http://HOST:PORT, or name the API's host in {}",
+                    "set {upper} (or {lower}) to http://[USER:PASSWORD@]HOST:PORT, with special characters of a \
+                     password as in %2F for '/', or name the API's host in {}",
                     env_vars::NO_PROXY
                 ))
             }
@@ -45,7 +46,11 @@ impl From<ClientError> for Failure {
                     "check --api-url and the network; --timeout sets the time limit"
                 })
             }
-            ClientError::TooLong => Self::new(FailureKind::Unexpected, text),
+            ClientError::TooLong { .. } => Self::new(FailureKind::Unexpected, text).with_hint(if uncertain {
+                LOOK_FIRST
+            } else {
+                "check --api-url; a proxy or another server may have answered"
+            }),
             ClientError::PerhapsDeleted { request_id, .. } => {
                 let (kind, hint) = (FailureKind::NotFound, "it is not there; that is what was asked for");
                 Self::reported(kind, kind.code(), text, Some(hint.to_owned()), request_id)

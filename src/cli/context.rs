@@ -95,8 +95,8 @@ impl<'a> Context<'a> {
 
     fn connect(&self, key: &ApiKey) -> Result<ApiClient, Failure> {
         let base = self.base()?;
-        let network = network::around(&base, self.options.ca_cert.as_deref(), self.settings)?;
         let limit = Duration::from_secs(self.options.timeout);
+        let network = network::around(&base, self.options.ca_cert.as_deref(), self.settings, limit)?;
         let mut client = ApiClient::new(base, key, network, limit)?;
         client.observe(narrator(self.terminal.talker(), self.options.verbose));
         client.show_requests_in(interruption::outside_requests());

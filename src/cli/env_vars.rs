@@ -100,7 +100,7 @@ pub const COMMAND_LINE: &[EnvVar] = &[
         NO_PROXY,
         None,
         "hosts reached without it: domains (with their subdomains), addresses, networks (10.0.0.0/8), or '*'; \
-         'no_proxy' is the same; this machine is always reached without it",
+         each but a network may have a port (host:8443); 'no_proxy' is the same; this machine is always reached without it",
         None,
     ),
     var(NO_ARGV_SECRETS, None, "not empty and not 0: a secret's value is not taken from an argument", None),

@@ -15,6 +15,7 @@ pub mod credentials;
 mod demo;
 #[cfg(feature = "server")]
 mod demo_client;
+mod detached;
 pub mod env_vars;
 pub mod failure;
 pub mod global_options;
@@ -172,7 +173,7 @@ pub fn run_arguments(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(shell) = &settings.completing_for {
+    if let Some(shell) = settings.completing_for.as_ref().filter(|_| completions::is_question(&arguments)) {
         return completions::answer(shell, &arguments, settings, terminal);
     }
     // Until the arguments are understood, and if they never are.

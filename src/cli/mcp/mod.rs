@@ -13,9 +13,14 @@ use super::failure::Failure;
 use crate::domain::UpstreamUrl;
 use crate::domain::origin::UrlProblem;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  $ aerostack mcp add github-mcp --url https://mcp.example.com/
+  $ aerostack mcp list";
+
 /// The commands under `mcp`.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(super) enum McpCommand {
     Add(add::AddArgs),
     List(list::ListArgs),

@@ -173,12 +173,14 @@ impl Deletion<'_> {
                 ) if self.arguments.if_exists || self.arguments.all => {
                     missing.push(name.to_string());
                 }
-                Err(error) if deleted.is_empty() => return Err(error.into()),
                 Err(error) => {
-                    let left = joined(&chosen[index..]);
-                    let done = format!("deleted {}; not deleted {left}", deleted.join(", "));
+                    let done = how_far(&deleted, &chosen[index..], error.is_uncertain());
+                    let failure = Failure::from(error);
+                    if deleted.is_empty() {
+                        return Err(done.map_or(failure.clone(), |done| failure.with_context(&done)));
+                    }
                     self.print(deleted, missing, context)?;
-                    return Err(Failure::from(error).partly_done(&done));
+                    return Err(failure.partly_done(&done.unwrap_or_default()));
                 }
             }
         }
@@ -256,6 +258,24 @@ pub(super) fn at_stake<'a>(
         table.row([server.as_str(), &secret.name, rule, date, age]);
     }
     table
+}
+
+/// What became of the names when the first one of `left` failed; `None` if it was the only one.
+fn how_far(deleted: &[String], left: &[&SecretSummary], uncertain: bool) -> Option<String> {
+    let mut parts = Vec::new();
+    if !deleted.is_empty() {
+        parts.push(format!("deleted {}", deleted.join(", ")));
+    }
+    match left {
+        [failed, rest @ ..] if uncertain => {
+            parts.push(format!("not known: {}", failed.name));
+            if !rest.is_empty() {
+                parts.push(format!("not tried: {}", joined(rest)));
+            }
+        }
+        _ => parts.push(format!("not deleted {}", joined(left))),
+    }
+    (parts.len() > 1 || left.len() > 1).then(|| parts.join("; "))
 }
 
 fn joined(secrets: &[&SecretSummary]) -> String {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueHint, value_parser};
 
 use super::delete::at_stake;
 use super::entries::Entry;
@@ -38,7 +38,7 @@ pub(in crate::cli) struct ImportArgs {
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,
     /// File to read; '-' or none reads standard input
-    #[arg(value_name = "FILE", value_parser = value_parser!(OsString))]
+    #[arg(value_name = "FILE", value_parser = value_parser!(OsString), value_hint = ValueHint::FilePath)]
     file: Option<OsString>,
     /// How the file is written; found out if left out
     #[arg(long, value_name = "FORMAT")]

@@ -21,6 +21,9 @@ use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 /// Most bytes that are read: enough to tell how long a value of reasonable length is.
 const MAX_INPUT_BYTES: usize = 1 << 20;
 
+/// Fewest bytes of a line that is hidden in a workflow's log, if it is one of several.
+const SHORTEST_HIDDEN_LINE: usize = 4;
+
 /// Where the value comes from and what is done with it.
 #[derive(Debug, Default, Args)]
 #[group(skip)]
@@ -121,12 +124,12 @@ impl ValueArgs {
             Source::Prompt => from_prompt(wanted, context)?,
             Source::Input => from_standard_input(context)?,
         };
-        let original = single_line_copy(&bytes, source, context);
+        let original = hides(source, context).then(|| bytes.clone());
         let formed = form.apply(bytes, source)?;
         let text = formed.bytes;
         let only_outer = only_outer_line_ends(&text);
-        if context.settings().github_actions && matches!(source, Source::Argument | Source::Environment) {
-            mask(&text, original, context);
+        if original.is_some_and(|original| original != text) {
+            mask(&text, context);
         }
         let value = checked(text).map_err(|problem| {
             let nothing_piped = open && source == Source::Input && problem == ValueProblem::Empty;
@@ -168,6 +171,9 @@ fn from_argument(
     context: &mut Context<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let bytes = Zeroizing::new(argument.into_encoded_bytes());
+    if hides(Source::Argument, context) {
+        mask(&bytes, context);
+    }
     let For { command, server, name } = wanted;
     let safe = format!("aerostack secrets {command} {server} {}", name.shown());
     if context.settings().no_argv_secrets {
@@ -183,12 +189,16 @@ fn from_argument(
     Ok(bytes)
 }
 
-fn from_environment(name: &OsStr, context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn from_environment(name: &OsStr, context: &mut Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // The name is not repeated: a value may stand in its place.
-    context.settings().variable(name).ok_or_else(|| {
+    let bytes = context.settings().variable(name).ok_or_else(|| {
         Failure::usage("the variable that --from-env names is not set, or empty; nothing was stored")
             .with_hint("give the variable's name, without '$', and export it")
-    })
+    })?;
+    if hides(Source::Environment, context) {
+        mask(&bytes, context);
+    }
+    Ok(bytes)
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -216,7 +226,7 @@ fn from_prompt(wanted: &For<'_>, context: &mut Context<'_>) -> Result<Zeroizing<
     let new = if *command == "rotate" { "New value" } else { "Value" };
     let typed =
         context.terminal.ask_hidden(&format!("{new} of {} for {server} (not shown):", name.shown()))?;
-    if HiddenLine::is_begin_of_key(&typed) && !has_line_end(&typed) {
+    if HiddenLine::is_begin_of_key(&typed) && !typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
         return Err(Failure::invalid_value("that is the first line of a key of several; nothing was stored")
             .with_hint(
                 "name its file with --value-file; --base64 encodes it, if the MCP server takes that, and --compact-json is for JSON",
@@ -225,28 +235,24 @@ fn from_prompt(wanted: &For<'_>, context: &mut Context<'_>) -> Result<Zeroizing<
     Ok(typed)
 }
 
-/// A copy to be hidden in a workflow's log: text of one line.
-fn single_line_copy(
-    bytes: &Zeroizing<Vec<u8>>,
-    source: Source,
-    context: &Context<'_>,
-) -> Option<Zeroizing<Vec<u8>>> {
-    let wanted =
-        context.settings().github_actions && matches!(source, Source::Argument | Source::Environment);
-    (wanted && !has_line_end(bytes)).then(|| bytes.clone())
+/// Whether a workflow's log is told to hide it. That comes before anything is refused: what
+/// is refused is in the workflow all the same.
+fn hides(source: Source, context: &Context<'_>) -> bool {
+    context.settings().github_actions && matches!(source, Source::Argument | Source::Environment)
 }
 
-fn has_line_end(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
-}
-
-/// Hides what is stored, and what it was made of.
-fn mask(stored: &[u8], original: Option<Zeroizing<Vec<u8>>>, context: &mut Context<'_>) {
-    if !stored.is_empty() && !has_line_end(stored) {
-        context.terminal.mask_in_workflow_log(stored);
+/// Hides a value, or each of its lines, since the log has lines: short ones (a brace alone)
+/// would blacken everything.
+fn mask(value: &[u8], context: &mut Context<'_>) {
+    let lines = value.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
+    if let [line] = lines[..] {
+        return context.terminal.mask_in_workflow_log(line);
     }
-    if let Some(original) = original.filter(|original| !original.is_empty() && **original != stored) {
-        context.terminal.mask_in_workflow_log(&original);
+    for line in lines.into_iter().map(<[u8]>::trim_ascii) {
+        if line.len() >= SHORTEST_HIDDEN_LINE {
+            context.terminal.mask_in_workflow_log(line);
+        }
     }
 }
 

@@ -14,7 +14,9 @@ mod workspaces;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use serde::de::DeserializeOwned;
 
@@ -32,16 +34,18 @@ type Shared = axum::extract::State<Arc<Project>>;
 pub(super) fn router(project: Arc<Project>) -> Router {
     Router::new()
         .route(routes::VALIDATE, post(validate::validate))
+        .route(routes::WORKSPACES, get(workspaces::list).post(workspaces::create))
+        .route(routes::WORKSPACE, delete(workspaces::delete))
+        .route(routes::TOKENS, get(tokens::list).post(tokens::create))
+        .route(routes::TOKEN, delete(tokens::revoke))
+        // Those above take no query; those below look at theirs themselves.
+        .route_layer(middleware::from_fn(without_query))
         .route(routes::SERVERS, get(servers::list).post(servers::add))
         .route(routes::SERVER, get(servers::show).patch(servers::update).delete(servers::remove))
         .route(routes::SECRETS, get(secrets::list).post(set_secret::set).delete(secrets::delete_all))
         .route(routes::SECRET, delete(secrets::delete))
         .route(routes::SECRETS_BATCH, post(secrets_batch::store).delete(secrets_batch::delete))
         .route(routes::INJECTION, put(secrets::change_rule))
-        .route(routes::WORKSPACES, get(workspaces::list).post(workspaces::create))
-        .route(routes::WORKSPACE, delete(workspaces::delete))
-        .route(routes::TOKENS, get(tokens::list).post(tokens::create))
-        .route(routes::TOKEN, delete(tokens::revoke))
         .route(routes::ANALYTICS, get(analytics::groups))
         .route(routes::ANALYTICS_CALLS, get(analytics::calls))
         .fallback(async || ApiError::not_found("there is nothing at this address"))
@@ -70,15 +74,32 @@ fn parse<T: DeserializeOwned>(body: &[u8], fields: &str) -> Result<T, ApiError> 
     })
 }
 
-/// The workspace that `?workspace=` names, `default` if it is absent.
+/// The workspace that `?workspace=` names, `default` if it is absent. Nothing else may stand
+/// in the query: `?dry_run=true` would look as if it were obeyed.
 async fn workspace_of(project: &Project, query: Option<&str>) -> Result<WorkspaceRow, ApiError> {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let mut named = pairs.filter(|(key, _)| key == "workspace").map(|(_, value)| value.into_owned());
-    let slug = named.next().unwrap_or_else(|| DEFAULT_WORKSPACE.to_owned());
-    if named.next().is_some() {
-        return Err(ApiError::invalid_request("more than one workspace in the query"));
+    let mut slug = None;
+    for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if key != "workspace" {
+            return Err(unknown_parameter().with_hint("the only parameter is: workspace"));
+        }
+        if slug.replace(value.into_owned()).is_some() {
+            return Err(ApiError::invalid_request("more than one workspace in the query"));
+        }
     }
-    find_workspace(project, &slug).await
+    find_workspace(project, slug.as_deref().unwrap_or(DEFAULT_WORKSPACE)).await
+}
+
+async fn without_query(request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.uri().query().is_some_and(|query| !query.is_empty()) {
+        return Err(unknown_parameter().with_hint("this address takes no parameters"));
+    }
+    Ok(next.run(request).await)
+}
+
+fn unknown_parameter() -> ApiError {
+    ApiError::invalid_request(
+        "the query has a parameter that this address does not take; nothing was changed",
+    )
 }
 
 /// The server that a request is about, and its workspace.
