@@ -175,8 +175,10 @@ fn main() {
         "/api/v1/admin/mcp-servers/b/secrets",
         r#"{"name":"TOKEN","value":"ghp_bench_0123456789012345678901234567"}"#,
     );
-    let token =
-        field(&server.admin("/api/v1/admin/workspaces/default/tokens", r#"{"name":"bench"}"#), "secret");
+    let token = field(
+        &server.admin("/api/v1/admin/workspaces/default/tokens", r#"{"name":"bench","rate_limit":"none"}"#),
+        "secret",
+    );
     let common = format!(
         "Authorization: Bearer {token}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
     );

@@ -1,33 +1,14 @@
+# Completions of aerostack for GNU bash 4.4 and newer.
 
-_clap_complete_aerostack() {
-    local IFS=$'\013'
-    local _CLAP_COMPLETE_INDEX=${COMP_CWORD}
-    local _CLAP_COMPLETE_COMP_TYPE=${COMP_TYPE}
-    if compopt +o nospace 2> /dev/null; then
-        local _CLAP_COMPLETE_SPACE=false
-    else
-        local _CLAP_COMPLETE_SPACE=true
-    fi
-    local words=("${COMP_WORDS[@]}")
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        words[COMP_CWORD]="$2"
-    fi
-    COMPREPLY=( $( \
-        _CLAP_IFS="$IFS" \
-        _CLAP_COMPLETE_INDEX="$_CLAP_COMPLETE_INDEX" \
-        _CLAP_COMPLETE_COMP_TYPE="$_CLAP_COMPLETE_COMP_TYPE" \
-        _CLAP_COMPLETE_SPACE="$_CLAP_COMPLETE_SPACE" \
-        _AEROSTACK_COMPLETE="bash" \
-        "aerostack" -- "${words[@]}" \
-    ) )
-    if [[ $? != 0 ]]; then
-        unset COMPREPLY
-    elif [[ $_CLAP_COMPLETE_SPACE == false ]] && [[ "${COMPREPLY-}" =~ [=/:]$ ]]; then
+# The program gets the line as it stands up to the cursor, and the part of it that readline
+# will replace: bash's own words end at ':' and '='.
+_aerostack() {
+    COMPREPLY=()
+    mapfile -t COMPREPLY < <(_AEROSTACK_COMPLETE=bash aerostack -- "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
+    # A folder and the front of an option's value go on without a blank.
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=/] ]]; then
         compopt -o nospace
     fi
 }
-if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -o nospace -o bashdefault -o nosort -F _clap_complete_aerostack aerostack
-else
-    complete -o nospace -o bashdefault -F _clap_complete_aerostack aerostack
-fi
+
+complete -o bashdefault -o nosort -F _aerostack aerostack

@@ -35,9 +35,27 @@ pub const TOKENS: &str = "/api/v1/admin/workspaces/{workspace}/tokens";
 /// One token.
 pub const TOKEN: &str = "/api/v1/admin/workspaces/{workspace}/tokens/{token_id}";
 
+/// Calls of a workspace, in groups.
+pub const ANALYTICS: &str = "/api/v1/admin/workspaces/{workspace}/analytics";
+/// Calls of a workspace, one by one.
+pub const ANALYTICS_CALLS: &str = "/api/v1/admin/workspaces/{workspace}/analytics/calls";
+/// Counters in Prometheus' text form.
+pub const METRICS: &str = "/metrics";
+
 /// Path of one MCP server.
 pub fn server(slug: &ServerSlug) -> String {
     format!("{SERVERS}/{slug}")
+}
+
+/// Path of a server's test.
+pub fn server_test(slug: &ServerSlug) -> String {
+    format!("{SERVERS}/{slug}/test")
+}
+
+/// The slug in a path of [`server_test`]; it is not checked.
+pub fn tested_server(path: &str) -> Option<&str> {
+    let slug = path.strip_prefix(SERVERS)?.strip_prefix('/')?.strip_suffix("/test")?;
+    (!slug.is_empty() && !slug.contains('/')).then_some(slug)
 }
 
 /// Path of a server's secrets.
@@ -81,6 +99,16 @@ pub fn token(slug: &WorkspaceSlug, token_id: &str) -> String {
     format!("{WORKSPACES}/{slug}/tokens/{token_id}")
 }
 
+/// Path of a workspace's calls in groups.
+pub fn analytics(slug: &WorkspaceSlug) -> String {
+    format!("{WORKSPACES}/{slug}/analytics")
+}
+
+/// Path of a workspace's calls one by one.
+pub fn analytics_calls(slug: &WorkspaceSlug) -> String {
+    format!("{WORKSPACES}/{slug}/analytics/calls")
+}
+
 /// Path of a workspace's gateway.
 pub fn gateway(slug: &WorkspaceSlug) -> String {
     format!("{GATEWAY_PREFIX}{slug}")
@@ -89,6 +117,15 @@ pub fn gateway(slug: &WorkspaceSlug) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_test_and_nothing_beside_it() {
+        let slug = ServerSlug::parse("github-mcp").unwrap();
+        assert_eq!(tested_server(&server_test(&slug)), Some("github-mcp"));
+        for other in ["", "/test", "//test", "/a/test/", "/a/b/test", "/a", "x/test"] {
+            assert_eq!(tested_server(&format!("{SERVERS}{other}")), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_batch_and_nothing_beside_it() {

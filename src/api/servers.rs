@@ -20,6 +20,9 @@ pub struct AddServerRequest {
     /// Whether the upstream may lie on a loopback or private address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_private_network: Option<bool>,
+    /// Whether the server's secrets are taken out of its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redact_responses: Option<bool>,
 }
 
 /// PATCH `/mcp-servers/{slug}`.
@@ -38,9 +41,40 @@ pub struct UpdateServerRequest {
     /// Whether the upstream may lie on a loopback or private address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_private_network: Option<bool>,
+    /// Whether the server's secrets are taken out of its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redact_responses: Option<bool>,
     /// Delete the secrets when the origin changes, instead of refusing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detach_secrets: Option<bool>,
+}
+
+/// What the last tool calls say of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// The last call was answered.
+    Ok,
+    /// The last calls were not answered.
+    Failing,
+    /// No call has come since the companion server started.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether a server answers, as far as members' calls have shown since the companion server
+/// started. Nobody asks it for this.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ServerHealth {
+    /// In a word.
+    pub state: HealthState,
+    /// Since when it has been failing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Why its last call failed, in a word such as `timed_out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One MCP server, as admins see it.
@@ -56,10 +90,17 @@ pub struct ServerSummary {
     pub enabled: bool,
     /// Whether private addresses are allowed.
     pub allow_private_network: bool,
+    /// Whether the server's secrets are taken out of its answers. An older companion server
+    /// does not say it, and does not do it.
+    #[serde(default)]
+    pub redact_responses: bool,
     /// Number of secrets.
     pub secret_count: u64,
     /// Which secret goes out by which rule.
     pub inject_secrets: BTreeMap<String, InjectionDocument>,
+    /// What its last tool calls say of it.
+    #[serde(default)]
+    pub health: ServerHealth,
     /// When it was added.
     pub created_at: String,
     /// Last change of the server itself.

@@ -14,6 +14,42 @@ pub struct CreateTokenRequest {
     /// Life in seconds; without it the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,
+    /// Tool calls a minute; without it the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Servers that it may use, by slug, with `*` for any characters; without it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Vec<String>>,
+    /// Tools that it may use, as `<server>__<tool>`, with `*` for any characters; without it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+}
+
+/// How many tool calls a token may make in a minute: a number, or `"none"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RateLimit {
+    /// So many.
+    PerMinute(u32),
+    /// Without a limit.
+    Unlimited(Unlimited),
+}
+
+/// The word for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unlimited {
+    /// No limit.
+    #[serde(rename = "none")]
+    None,
+}
+
+impl std::fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PerMinute(calls) => write!(f, "{calls}"),
+            Self::Unlimited(_) => f.write_str("none"),
+        }
+    }
 }
 
 /// Whether a token is accepted.
@@ -54,6 +90,15 @@ pub struct TokenSummary {
     pub last_used_at: Option<String>,
     /// Whether it is accepted.
     pub status: TokenStatus,
+    /// Tool calls a minute; absent if the server is of a time before there were limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Servers that it may use; `None` for all.
+    #[serde(default)]
+    pub servers: Option<Vec<String>>,
+    /// Tools that it may use; `None` for all.
+    #[serde(default)]
+    pub tools: Option<Vec<String>>,
 }
 
 /// GET `/workspaces/{workspace}/tokens`.

@@ -1,10 +1,10 @@
 //! What a failed request is to the user: its kind, and what to do next. Texts of the server
-//! are shown on one line, with control characters escaped.
+//! are taken as they are; the terminal escapes what it must not obey.
 
 use std::time::Duration;
 
+use super::env_vars;
 use super::failure::{Failure, FailureKind};
-use super::{env_vars, printable};
 use crate::api::error::ErrorCode;
 use crate::client::ClientError;
 use crate::client::error::{ProxyProblem, Verdict};
@@ -14,7 +14,7 @@ pub(super) const LOOK_FIRST: &str = "the change may have been made all the same;
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let text = printable::one_line(&error.to_string()).into_owned();
+        let text = error.to_string();
         let (uncertain, certificate) = (error.is_uncertain(), error.is_certificate_problem());
         match error {
             ClientError::BadBase => {
@@ -23,7 +23,8 @@ impl From<ClientError> for Failure {
             ClientError::BadProxy => {
                 let (upper, lower) = (env_vars::HTTPS_PROXY, env_vars::HTTPS_PROXY_LOWER);
                 Self::usage(text).with_hint(format!(
-                    "set {upper} (or {lower}) to http://HOST:PORT, or name the API's host in {}",
+                    "set {upper} (or {lower}) to http://[USER:PASSWORD@]HOST:PORT, with special characters of a \
+                     password as in %2F for '/', or name the API's host in {}",
                     env_vars::NO_PROXY
                 ))
             }
@@ -45,7 +46,11 @@ impl From<ClientError> for Failure {
                     "check --api-url and the network; --timeout sets the time limit"
                 })
             }
-            ClientError::TooLong => Self::new(FailureKind::Unexpected, text),
+            ClientError::TooLong { .. } => Self::new(FailureKind::Unexpected, text).with_hint(if uncertain {
+                LOOK_FIRST
+            } else {
+                "check --api-url; a proxy or another server may have answered"
+            }),
             ClientError::PerhapsDeleted { request_id, .. } => {
                 let (kind, hint) = (FailureKind::NotFound, "it is not there; that is what was asked for");
                 Self::reported(kind, kind.code(), text, Some(hint.to_owned()), request_id)
@@ -56,10 +61,7 @@ impl From<ClientError> for Failure {
                 Self::reported(kind, kind.code(), text, Some(hint), verdict.request_id)
             }
             ClientError::NotTheApi(verdict) => not_the_api(text, verdict),
-            ClientError::Refused { verdict, code, hint, .. } => {
-                let hint = hint.map(|hint| printable::one_line(&hint).into_owned());
-                refused(text, verdict, code, hint)
-            }
+            ClientError::Refused { verdict, code, hint, .. } => refused(text, verdict, code, hint),
         }
     }
 }
@@ -152,6 +154,7 @@ fn kind_of_status(status: u16) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::{Style, Terminal};
 
     fn refused(verdict: Verdict, hint: Option<&str>) -> Failure {
         let (code, message) = (ErrorCode::Internal, "no\u{1b}[2J\nerror: x".to_owned());
@@ -184,8 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn server_text_stays_on_its_line() {
-        assert_eq!(refused(status(404), None).message(), "no\\u{1b}[2J\\u{a}error: x");
+    fn server_text_stays_on_its_line_and_is_not_changed_in_json() {
+        let text = "no\u{1b}[2J\nerror: x";
+        let failure = refused(status(404), Some(text));
+        let mut terminal = Terminal::captured(false);
+        terminal.failure(&failure);
+        let shown = "no\\u{1b}[2J\\u{a}error: x";
+        assert_eq!(terminal.err_text(), format!("error: {shown}\nhint: {shown}\nrequest id: r\n"));
+        let mut terminal = Terminal::captured(false);
+        terminal.set_style(Style { json: true, ..Style::default() });
+        terminal.failure(&failure);
+        assert!(!terminal.err_text().contains('\u{1b}'));
+        let document: serde_json::Value = serde_json::from_str(&terminal.err_text()).unwrap();
+        assert_eq!((&document["error"]["message"], &document["error"]["hint"]), (&text.into(), &text.into()));
     }
 
     #[test]

@@ -20,10 +20,13 @@ impl Confirmation {
         if self.yes || context.can_ask() {
             return Ok(());
         }
-        Err(Failure::usage(
-            "this has to be confirmed, and there is no terminal to ask on; nothing was changed",
-        )
-        .with_hint("pass --yes to go on without being asked"))
+        let why = if context.terminal.can_ask() {
+            "--no-input forbids to ask"
+        } else {
+            "there is no terminal to ask on"
+        };
+        Err(Failure::usage(format!("this has to be confirmed, and {why}; nothing was changed"))
+            .with_hint("pass --yes to go on without being asked"))
     }
 
     /// Shows what is at stake and asks `[y/N]`.
@@ -31,10 +34,7 @@ impl Confirmation {
         if self.yes {
             return Ok(());
         }
-        if !at_stake.is_empty() {
-            context.terminal.talk(at_stake);
-        }
-        let answer = context.terminal.ask(&format!("{question} [y/N]"))?;
+        let answer = context.terminal.ask(at_stake, &format!("{question} [y/N]"))?.unwrap_or_default();
         if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             Ok(())
         } else {
@@ -53,9 +53,8 @@ impl Confirmation {
         if self.yes {
             return Ok(());
         }
-        context.terminal.talk(at_stake);
-        let answer = context.terminal.ask(&format!("{question} Type '{word}' to confirm:"))?;
-        if answer.trim() == word { Ok(()) } else { Err(refused()) }
+        let answer = context.terminal.ask(at_stake, &format!("{question} Type '{word}' to confirm:"))?;
+        if answer.unwrap_or_default().trim() == word { Ok(()) } else { Err(refused()) }
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
 
     /// Whether somebody can be asked.
     pub fn can_ask(&self) -> bool {
-        self.terminal.reads_from_terminal() && !self.options.no_input
+        self.terminal.can_ask() && !self.options.no_input
     }
 
     /// Whether somebody can be asked without what is typed being shown, wherever standard
@@ -95,8 +95,8 @@ impl<'a> Context<'a> {
 
     fn connect(&self, key: &ApiKey) -> Result<ApiClient, Failure> {
         let base = self.base()?;
-        let network = network::around(&base, self.options.ca_cert.as_deref(), self.settings)?;
         let limit = Duration::from_secs(self.options.timeout);
+        let network = network::around(&base, self.options.ca_cert.as_deref(), self.settings, limit)?;
         let mut client = ApiClient::new(base, key, network, limit)?;
         client.observe(narrator(self.terminal.talker(), self.options.verbose));
         client.show_requests_in(interruption::outside_requests());
@@ -106,6 +106,17 @@ impl<'a> Context<'a> {
     /// What to say when Ctrl-C ended the command.
     pub(super) fn interrupted(&self) -> Failure {
         interruption::failure(self.client.as_ref())
+    }
+
+    /// Where the result could not be printed, says that there is one.
+    pub(super) fn with_changes(&self, failure: Failure) -> Failure {
+        let changed = self.client.as_ref().is_some_and(|client| client.changes().made);
+        if !(changed && self.terminal.lost_data()) {
+            return failure;
+        }
+        failure
+            .with_context("the change was made and could not be reported")
+            .with_hint("do not repeat it; look what is there")
     }
 
     /// Keeps the names that were seen for completions.
@@ -143,11 +154,39 @@ impl<'a> Context<'a> {
     pub fn print_list(&mut self, member: &str, document: &impl Serialize) -> Result<(), Failure> {
         let Some(fields) = &self.options.fields else { return self.terminal.json(document) };
         let mut document = serde_json::to_value(document).map_err(anyhow::Error::new)?;
-        let entries = document.get_mut(member).and_then(serde_json::Value::as_array_mut);
-        for entry in entries.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
-            entry.retain(|key, _| fields.iter().any(|field| field == key));
+        keep_fields(&mut document[member], fields);
+        self.terminal.json(&document)
+    }
+
+    /// Prints a document of groups, each with a list of entries under `inner`. `--fields` may
+    /// name fields of groups or of entries; with the latter, groups keep all but that.
+    pub fn print_groups(
+        &mut self,
+        member: &str,
+        inner: &str,
+        document: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let Some(fields) = &self.options.fields else { return self.terminal.json(document) };
+        let mut document = serde_json::to_value(document).map_err(anyhow::Error::new)?;
+        for group in document[member].as_array_mut().into_iter().flatten() {
+            let of_group = |field: &String| group.get(field).is_some();
+            if fields.iter().all(of_group) {
+                group
+                    .as_object_mut()
+                    .into_iter()
+                    .for_each(|group| group.retain(|key, _| fields.contains(key)));
+            } else if !fields.iter().any(|field| field == inner) {
+                keep_fields(&mut group[inner], fields);
+            }
         }
         self.terminal.json(&document)
+    }
+}
+
+fn keep_fields(list: &mut serde_json::Value, fields: &[String]) {
+    let entries = list.as_array_mut().into_iter().flatten();
+    for entry in entries.filter_map(serde_json::Value::as_object_mut) {
+        entry.retain(|key, _| fields.contains(key));
     }
 }
 

@@ -100,7 +100,7 @@ pub const COMMAND_LINE: &[EnvVar] = &[
         NO_PROXY,
         None,
         "hosts reached without it: domains (with their subdomains), addresses, networks (10.0.0.0/8), or '*'; \
-         'no_proxy' is the same; this machine is always reached without it",
+         each but a network may have a port (host:8443); 'no_proxy' is the same; this machine is always reached without it",
         None,
     ),
     var(NO_ARGV_SECRETS, None, "not empty and not 0: a secret's value is not taken from an argument", None),
@@ -117,12 +117,18 @@ pub const COMMAND_LINE: &[EnvVar] = &[
         "not empty and not 0: colour also where there is no terminal",
         Some("colour on a terminal"),
     ),
-    var(TERM, Some("--color"), "'dumb': no colour", None),
+    var(TERM, Some("--color"), "'dumb': no colour and no control sequences", None),
     var(
         "XDG_CONFIG_HOME",
         None,
         "folder of aerostack/config.json (not on macOS and Windows)",
         Some("~/.config"),
+    ),
+    var(
+        "XDG_CACHE_HOME",
+        None,
+        "folder of aerostack/names.json, the names that completions offer (not on macOS and Windows); it may be removed",
+        Some("~/.cache"),
     ),
     var(
         "DBUS_SESSION_BUS_ADDRESS",

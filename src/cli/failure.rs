@@ -96,6 +96,7 @@ pub struct Failure {
     kind: FailureKind,
     code: &'static str,
     message: String,
+    details: Box<[String]>,
     hint: Option<String>,
     request_id: Option<String>,
 }
@@ -103,7 +104,14 @@ pub struct Failure {
 impl Failure {
     /// A failure of a kind, with what happened and why.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, code: kind.code(), message: message.into(), hint: None, request_id: None }
+        Self {
+            kind,
+            code: kind.code(),
+            message: message.into(),
+            details: Box::default(),
+            hint: None,
+            request_id: None,
+        }
     }
 
     /// Wrong use of the command line.
@@ -134,7 +142,7 @@ impl Failure {
         hint: Option<String>,
         request_id: Option<String>,
     ) -> Self {
-        Self { kind, code, message: message.into(), hint, request_id }
+        Self { kind, code, message: message.into(), details: Box::default(), hint, request_id }
     }
 
     /// Help was printed instead of a message.
@@ -149,6 +157,13 @@ impl Failure {
         self
     }
 
+    /// Adds what else may help.
+    #[must_use]
+    pub fn with_more_hint(self, more: &str) -> Self {
+        let hint = self.hint.as_ref().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}"));
+        self.with_hint(hint)
+    }
+
     /// The same under another kind, and so with another exit code.
     #[must_use]
     pub fn with_kind(self, kind: FailureKind) -> Self {
@@ -158,10 +173,7 @@ impl Failure {
     /// Adds a line to the message for each detail.
     #[must_use]
     pub fn with_details(mut self, details: &[String]) -> Self {
-        for detail in details {
-            self.message.push_str("\n  ");
-            self.message.push_str(detail);
-        }
+        self.details = details.into();
         self
     }
 
@@ -185,9 +197,21 @@ impl Failure {
         self.kind
     }
 
-    /// What happened and why; empty if it is on the screen already.
+    /// What happened and why, as it is: control characters of a server's text are for who
+    /// shows it. Empty if it is on the screen already.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// More of it, each for a line of its own.
+    pub fn details(&self) -> &[String] {
+        &self.details
+    }
+
+    /// The message, and each detail on a line of its own.
+    pub(super) fn whole_message(&self) -> String {
+        let details = self.details.iter().map(|detail| format!("\n  {detail}"));
+        std::iter::once(self.message.clone()).chain(details).collect()
     }
 
     /// What to do next.
@@ -211,7 +235,7 @@ impl Failure {
         FailureDocument {
             error: FailureDetail {
                 code: self.code,
-                message: &self.message,
+                message: self.whole_message(),
                 hint: self.hint.as_deref(),
                 request_id: self.request_id.as_deref().unwrap_or(""),
             },
@@ -228,7 +252,7 @@ pub struct FailureDocument<'a> {
 #[derive(Debug, Serialize)]
 struct FailureDetail<'a> {
     code: &'a str,
-    message: &'a str,
+    message: String,
     hint: Option<&'a str>,
     request_id: &'a str,
 }

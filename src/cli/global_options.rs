@@ -103,7 +103,7 @@ pub(super) fn style(
         ColorChoice::Auto if settings.force_color => true,
         ColorChoice::Auto => terminal.talks_to_terminal() && !settings.dumb_terminal,
     };
-    Style { color, quiet, json }
+    Style { color, quiet, json, dumb: settings.dumb_terminal }
 }
 
 #[cfg(test)]

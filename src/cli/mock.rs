@@ -17,10 +17,11 @@ use super::serve::{StopSignal, listen_address, require_tls, start_failure};
 use super::terminal::Terminal;
 use crate::api::routes;
 use crate::domain::{ApiKey, WorkspaceToken};
+use crate::server::analytics::AnalyticsSettings;
 use crate::server::demo_upstream::DemoUpstream;
 use crate::server::settings::{ServerSettings, TlsFiles};
 use crate::server::vault::SecretsKey;
-use crate::server::{RunningServer, Server, StartError, logging, provisioning, tls};
+use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging, provisioning, tls};
 
 /// Run the companion server with a throw-away store and a demo MCP server
 ///
@@ -97,6 +98,8 @@ impl Mock {
             database: folder.path().join("mock.db"),
             key: SecretsKey::generate()?,
             loopback_upstreams: true,
+            connections: ConnectionLimits::default(),
+            analytics: AnalyticsSettings::default(),
         };
         let mut api_key = None;
         let mut keep = |key: &ApiKey| api_key = ApiKey::parse(key.expose()).ok();

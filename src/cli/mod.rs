@@ -2,6 +2,7 @@
 //! the state of the process, so that one process can run many commands.
 
 pub mod age;
+mod analytics;
 mod auth;
 mod bounded_input;
 mod client_failure;
@@ -14,6 +15,7 @@ pub mod credentials;
 mod demo;
 #[cfg(feature = "server")]
 mod demo_client;
+mod detached;
 pub mod env_vars;
 pub mod failure;
 pub mod global_options;
@@ -28,8 +30,10 @@ mod mcp;
 mod mock;
 pub mod network;
 mod older_grammar;
+mod other_words;
 pub mod printable;
 pub mod problem;
+mod question_signals;
 mod secrets;
 #[cfg(feature = "server")]
 mod serve;
@@ -92,12 +96,13 @@ enum ApiCommand {
     /// Set, rotate, inject, list, delete and import secrets
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
-    /// Add, list, update and remove MCP servers
+    /// Add, list, test, update and remove MCP servers
     #[command(subcommand)]
     Mcp(mcp::McpCommand),
     /// Create, list, choose and delete workspaces
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
+    Analytics(analytics::AnalyticsArgs),
     #[command(about = "Short for 'auth login'")]
     Login(auth::LoginArgs),
     #[command(about = "Short for 'auth logout'")]
@@ -135,6 +140,7 @@ impl Command {
             Self::Api(ApiCommand::Secrets(command)) => command.list_fields(),
             Self::Api(ApiCommand::Mcp(command)) => command.list_fields(),
             Self::Api(ApiCommand::Workspace(command)) => command.list_fields(),
+            Self::Api(ApiCommand::Analytics(arguments)) => Some(arguments.fields()),
             Self::Api(_) => None,
             #[cfg(feature = "server")]
             Self::Start(_) => None,
@@ -154,6 +160,7 @@ impl ApiCommand {
             Self::Secrets(command) => command.run(context).await,
             Self::Mcp(command) => command.run(context).await,
             Self::Workspace(command) => command.run(context).await,
+            Self::Analytics(arguments) => analytics::run(arguments, context).await,
         }
     }
 }
@@ -166,7 +173,7 @@ pub fn run_arguments(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(shell) = &settings.completing_for {
+    if let Some(shell) = settings.completing_for.as_ref().filter(|_| completions::is_question(&arguments)) {
         return completions::answer(shell, &arguments, settings, terminal);
     }
     // Until the arguments are understood, and if they never are.
@@ -197,6 +204,10 @@ fn not_understood(
             terminal.data(own.as_deref().unwrap_or(help.trim_end()))
         }
         ErrorKind::DisplayVersion => terminal.data(help.trim_end()),
+        // 'secrets help set': below the top there is no command 'help'.
+        ErrorKind::InvalidSubcommand if problem::unknown_command(error) == Some("help") => {
+            terminal.data(&help::of_command(&Cli::command(), arguments).unwrap_or_default())
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
             terminal.talk(help.trim_end());
             Err(Failure::already_shown())
@@ -232,6 +243,7 @@ fn run_with_api(
     let mut context = Context::new(terminal, settings, options);
     let ended = runtime.block_on(interruption::unless_interrupted(command.run(&mut context)));
     let result = ended.and_then(|done| done.unwrap_or_else(|| Err(context.interrupted())));
+    let result = result.map_err(|failure| context.with_changes(failure));
     context.remember_names();
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();

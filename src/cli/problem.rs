@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::failure::Failure;
-use super::older_grammar;
+use super::{older_grammar, other_words};
 use crate::domain::origin::UrlProblem;
 use crate::domain::secret_name::NameProblem;
 use crate::domain::server_slug::SlugProblem;
@@ -20,7 +20,7 @@ pub struct Rule(pub &'static str);
 
 /// Turns clap's error into ours.
 pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Failure {
-    if let Some(answer) = older_grammar::answer(error, arguments, &usage_line(command, arguments)) {
+    if let Some(answer) = older_grammar::answer(error, command, arguments, &usage_line(command, arguments)) {
         return answer;
     }
     let argument = safe_argument(error);
@@ -40,7 +40,11 @@ pub(super) fn failure(error: &clap::Error, command: &clap::Command, arguments: &
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = strings(error, ContextKind::InvalidArg);
-            format!("an argument is missing: {}", missing.join(", "))
+            // Where several may be named, all of them can be meant.
+            let all = deepest(command, arguments).get_arguments().any(|one| one.get_long() == Some("all"));
+            let or_all =
+                if all && missing.iter().any(|name| name == "<NAME>...") { " (or --all)" } else { "" };
+            format!("an argument is missing: {}{or_all}", missing.join(", "))
         }
         ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
         ErrorKind::ArgumentConflict => match strings(error, ContextKind::PriorArg) {
@@ -88,6 +92,11 @@ fn hint(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) ->
             "; if it is a value that begins with '-', put '--' before it or pass it on standard input",
         );
     }
+    let word = unknown_command(error).unwrap_or_default();
+    if let Some(meant) = other_words::meant(deepest(command, arguments).get_name(), word) {
+        let between = if meant.ends_with('?') { "" } else { ";" };
+        return format!("{meant}{between} {usage}");
+    }
     // clap puts the most similar one last.
     match near.last() {
         Some(name) => format!("did you mean '{name}'? {usage}"),
@@ -100,6 +109,14 @@ fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
         _ => Vec::new(),
+    }
+}
+
+/// The word that stands where a command belongs and is none.
+pub(super) fn unknown_command(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => Some(word),
+        _ => None,
     }
 }
 

@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum, value_parser};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, FailureKind};
 use super::terminal::Terminal;
 use super::{env_vars, problem::Rule};
+use crate::domain::Period;
+use crate::server::analytics::AnalyticsSettings;
 use crate::server::settings::{self, KeySettingProblem, ServerSettings, TlsFiles};
-use crate::server::{RunningServer, Server, StartError, logging};
+use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging};
 
 /// Run the companion server with a durable store
 ///
@@ -34,6 +37,30 @@ pub(super) struct ServeArgs {
     /// Private key in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Connections that are open at the same time
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = connections)]
+    max_connections: usize,
+    /// The same from one address; behind a proxy all have the proxy's
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = connections)]
+    max_connections_per_address: usize,
+    /// How long tool calls are kept, as 30d (or s, m, h, w)
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    analytics_retention: Period,
+    /// How many tool calls are kept; the oldest go first
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..))]
+    analytics_max_rows: u64,
+    /// Form of the log on standard error
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// Forms of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// One line for each event
+    Text,
+    /// One JSON document for each event, on a line of its own
+    Json,
 }
 
 const EXAMPLES: &str = "\
@@ -47,6 +74,11 @@ EXAMPLES
 
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Rule> {
     text.parse().map_err(|_| Rule("an address has the form 127.0.0.1:8787 or [::1]:8787"))
+}
+
+fn connections(text: &str) -> Result<usize, Rule> {
+    let number = text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or(Rule("a number of connections is from 1 to 1000000"))
 }
 
 fn sqlite_path(text: &str) -> Result<PathBuf, Rule> {
@@ -67,7 +99,10 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
         arguments.tls_cert.zip(arguments.tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
     require_tls(arguments.listen, tls.is_some())?;
     let key = settings::secrets_key().map_err(|problem| key_failure(&problem))?;
-    logging::start("info", terminal.talks_to_terminal());
+    match arguments.log_format {
+        LogFormat::Text => logging::start("info", terminal.talks_to_terminal()),
+        LogFormat::Json => logging::start_json("info"),
+    }
     let stop = StopSignal::listen()?;
     let settings = ServerSettings {
         listen: arguments.listen,
@@ -75,6 +110,15 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
         database: arguments.database,
         key,
         loopback_upstreams: false,
+        connections: ConnectionLimits {
+            total: arguments.max_connections,
+            per_address: arguments.max_connections_per_address,
+        },
+        analytics: AnalyticsSettings {
+            retention: Duration::from_secs(arguments.analytics_retention.seconds()),
+            max_rows: arguments.analytics_max_rows,
+            ..AnalyticsSettings::default()
+        },
     };
     let mut shown = Ok(());
     let server = Server::bind(&settings, &mut |key| {

@@ -41,6 +41,11 @@ impl Table {
         self.grid.add_row(cells.map(|cell| printable::one_line(cell).into_owned()));
     }
 
+    /// The same for a table whose number of columns is not fixed.
+    pub fn cells(&mut self, cells: &[String]) {
+        self.grid.add_row(cells.iter().map(|cell| printable::one_line(cell).into_owned()));
+    }
+
     /// The lines, without a line end after the last.
     pub fn text(&self) -> String {
         self.grid.trim_fmt()

@@ -2,9 +2,10 @@
 //! input. Data goes to `out`, talk to `err`. Control characters never get through,
 //! wherever a text came from.
 
+mod asking;
+
 use std::cell::RefCell;
-use std::io::{self, BufRead as _, Cursor, IsTerminal as _, Read, Write as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, Cursor, IsTerminal as _, Write as _};
 use std::rc::Rc;
 
 use anyhow::Context as _;
@@ -12,13 +13,13 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::bounded_input::read_bounded;
-use super::failure::{Failure, FailureKind};
-use super::hidden_input::{self, HiddenLine, Progress};
+use super::failure::Failure;
 use super::printable;
 use super::talker::Talker;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
 pub struct Style {
     /// `error:` and `hint:` in colour.
     pub color: bool,
@@ -26,6 +27,8 @@ pub struct Style {
     pub quiet: bool,
     /// Errors as JSON, no notes.
     pub json: bool,
+    /// The terminal understands no control sequences.
+    pub dumb: bool,
 }
 
 /// Where text goes.
@@ -42,6 +45,10 @@ enum Input {
 }
 
 /// Where a command reads and prints.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three streams, each a terminal or not, and one thing to remember"
+)]
 pub struct Terminal {
     out: Output,
     err: Output,
@@ -50,6 +57,7 @@ pub struct Terminal {
     out_is_tty: bool,
     err_is_tty: bool,
     style: Style,
+    lost_data: bool,
 }
 
 impl Terminal {
@@ -63,6 +71,7 @@ impl Terminal {
             out_is_tty: io::stdout().is_terminal(),
             err_is_tty: io::stderr().is_terminal(),
             style: Style::default(),
+            lost_data: false,
         }
     }
 
@@ -76,6 +85,7 @@ impl Terminal {
             out_is_tty: tty,
             err_is_tty: tty,
             style: Style::default(),
+            lost_data: false,
         }
     }
 
@@ -116,6 +126,11 @@ impl Terminal {
         self.input_is_tty
     }
 
+    /// Whether data could not be printed, and nobody was told yet what that means.
+    pub fn lost_data(&self) -> bool {
+        self.lost_data
+    }
+
     /// Prints data, with a line end. A reader that went away is no failure.
     pub fn data(&mut self, text: &str) -> Result<(), Failure> {
         self.print(text, true)
@@ -130,6 +145,7 @@ impl Terminal {
         let line = Zeroizing::new(format!("{}\n", printable::lines(text)));
         match self.out.write(line.as_bytes()) {
             Err(error) if !(may_be_lost && error.kind() == io::ErrorKind::BrokenPipe) => {
+                self.lost_data = may_be_lost;
                 Err(anyhow::Error::new(error).context("could not write to standard output").into())
             }
             _ => Ok(()),
@@ -178,7 +194,7 @@ impl Terminal {
             return;
         }
         let label = self.colored("33", "warning:");
-        self.talk_labelled(&label, text);
+        self.talk_labelled(&label, &printable::one_line(text));
     }
 
     /// Says something unconditionally: a help text, a line of `--verbose`, a question's
@@ -198,78 +214,28 @@ impl Terminal {
             return;
         }
         let label = self.colored("1;31", "error:");
-        self.talk_labelled(&label, failure.message());
+        self.talk_labelled(&label, &printable::one_line(failure.message()));
+        for detail in failure.details() {
+            self.talk(&format!("  {}", printable::one_line(detail)));
+        }
         if let Some(hint) = failure.hint() {
             let label = self.colored("36", "hint:");
-            self.talk_labelled(&label, hint);
+            self.talk_labelled(&label, &printable::one_line(hint));
         }
         if let Some(id) = failure.request_id() {
             self.talk(&format!("request id: {}", printable::one_line(id)));
         }
     }
 
+    /// The text must have been made safe.
     fn talk_labelled(&mut self, label: &str, text: &str) {
         // The label may hold colour codes, so it goes past the escaping.
-        let line = format!("{label} {}\n", printable::lines(text));
+        let line = format!("{label} {text}\n");
         let _ = self.err.write(line.as_bytes());
     }
 
     fn colored(&self, code: &str, word: &str) -> String {
         if self.style.color { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
-    }
-
-    /// Asks for a line that everybody may see; empty at the end of input.
-    pub fn ask(&mut self, question: &str) -> Result<String, Failure> {
-        Ok(self.ask_or_end(question)?.unwrap_or_default())
-    }
-
-    /// The same; `None` at the end of input (Ctrl-D).
-    pub fn ask_or_end(&mut self, question: &str) -> Result<Option<String>, Failure> {
-        let _ = self.err.write(format!("{} ", printable::one_line(question)).as_bytes());
-        let mut line = String::new();
-        let read = match &mut self.input {
-            Input::Stdin => io::stdin().lock().read_line(&mut line),
-            Input::Captured(input) => input.read_line(&mut line),
-        };
-        let count = read.context("could not read the answer")?;
-        if count == 0 {
-            let _ = self.err.write(b"\n");
-            return Ok(None);
-        }
-        Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
-    }
-
-    /// Whether a hidden question can be asked, wherever standard input comes from.
-    pub fn can_hide(&self) -> bool {
-        self.input_is_tty || matches!(self.input, Input::Stdin) && hidden_input::own_terminal().is_ok()
-    }
-
-    /// Asks for a line that is not shown: on the terminal itself where standard input or
-    /// standard error is something else.
-    pub fn ask_hidden(&mut self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let question = format!("{} ", printable::one_line(question));
-        let elsewhere = matches!(self.input, Input::Stdin) && !(self.input_is_tty && self.err_is_tty);
-        let mut own = elsewhere.then(hidden_input::own_terminal).and_then(Result::ok);
-        let own_input = own.as_ref().map(std::fs::File::try_clone);
-        let mut write = |bytes: &[u8]| match &mut own {
-            Some(terminal) => terminal.write_all(bytes),
-            None => self.err.write(bytes),
-        };
-        // Where a question cannot be shown there is nowhere to say so.
-        let mut ask = || drop(write(question.as_bytes()));
-        let answer = match (&mut self.input, own_input) {
-            (Input::Captured(input), _) => {
-                ask();
-                Ok(hidden_line_of(input))
-            }
-            (Input::Stdin, Some(terminal)) => {
-                terminal.and_then(|terminal| hidden_input::read_line(terminal.as_fd(), ask))
-            }
-            (Input::Stdin, None) => hidden_input::read_line(io::stdin().as_fd(), ask),
-        };
-        let _ = write(b"\n");
-        let interrupted = || Failure::new(FailureKind::Interrupted, "interrupted; nothing was stored");
-        answer.context("could not read from the terminal")?.ok_or_else(interrupted)
     }
 
     /// Tells GitHub Actions to hide this in its log. Its runner reads both outputs; this is
@@ -298,18 +264,6 @@ impl Terminal {
 fn json_text(document: &impl Serialize) -> Result<Zeroizing<String>, Failure> {
     let text = Zeroizing::new(serde_json::to_string(document).context("could not write JSON")?);
     Ok(Zeroizing::new(printable::json(&text).into_owned()))
-}
-
-fn hidden_line_of(input: &mut Cursor<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
-    let mut line = HiddenLine::new();
-    for byte in input.bytes().map_while(Result::ok) {
-        match line.push(byte) {
-            Progress::Going => {}
-            Progress::Done => break,
-            Progress::Interrupted => return None,
-        }
-    }
-    Some(line.into_bytes())
 }
 
 impl Output {
@@ -367,13 +321,5 @@ mod tests {
         let mut terminal = Terminal::captured(false);
         terminal.feed(&vec![b'x'; 100_001]);
         assert!(terminal.read_to_end(100_000).unwrap().is_none());
-    }
-
-    #[test]
-    fn ctrl_c_at_the_hidden_prompt() {
-        let mut terminal = Terminal::captured(true);
-        terminal.feed(b"abc\x03");
-        assert_eq!(terminal.ask_hidden("Value:").unwrap_err().exit_code(), 130);
-        assert!(!terminal.err_text().contains("abc"));
     }
 }

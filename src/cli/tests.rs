@@ -224,9 +224,9 @@ fn check_help(command: &clap::Command, path: &str) {
     }
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     assert!(!about.is_empty() && !about.ends_with('.'), "{path}: {about}");
-    let mut deeper = command.get_subcommands().filter(|command| command.get_name() != "help").peekable();
+    let deeper = command.get_subcommands().filter(|command| command.get_name() != "help");
     // A hidden command is a page of `aerostack help`.
-    if deeper.peek().is_none() && !command.is_hide_set() {
+    if !command.is_hide_set() {
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(examples.starts_with("EXAMPLES\n"), "{path}");
     }
@@ -263,7 +263,7 @@ fn check_screen(command: &clap::Command, path: &[&str]) {
                 "{}",
                 help.out
             );
-            assert_eq!(help.out.contains("EXAMPLES"), deeper.get_subcommands().next().is_none(), "{path:?}");
+            assert!(help.out.contains("EXAMPLES"), "{path:?}");
         }
         check_screen(deeper, &path);
     }

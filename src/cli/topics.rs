@@ -15,6 +15,10 @@ const NAME_COLUMN: usize = 29;
 
 /// What stands below the help of the whole program.
 pub(super) const AT_THE_END_OF_HELP: &str = "\
+EXAMPLES
+  $ aerostack secrets set github-mcp GITHUB_TOKEN
+  $ aerostack secrets list github-mcp
+
 HELP TOPICS
   aerostack help exit-codes     What each exit code means
   aerostack help environment    The environment variables that are read

@@ -47,7 +47,12 @@ pub(super) async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, 
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(Broken::Transport)? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Broken::TooLong);
+            if status < 400 {
+                return Err(Broken::TooLong);
+            }
+            // A page of somebody in between: the status says enough.
+            body.clear();
+            break;
         }
         body.extend_from_slice(&chunk);
     }
@@ -55,6 +60,11 @@ pub(super) async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, 
 }
 
 impl Answer {
+    /// Whether the API itself speaks of an error.
+    pub(super) fn is_error_of_the_api(&self) -> bool {
+        serde_json::from_slice::<ErrorDocument>(&self.body).is_ok()
+    }
+
     /// Decodes a success (204 as JSON `null`); anything else is an error. `uncertain` says
     /// whether a change may have been made although the answer does not say so.
     pub(super) fn decode<T: DeserializeOwned>(self, uncertain: bool) -> Result<T, ClientError> {

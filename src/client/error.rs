@@ -16,7 +16,7 @@ pub enum ClientError {
     #[error("the API URL is not an https:// URL without user name, query and fragment")]
     BadBase,
     /// The proxy's URL is not one. It may hold a password and is not repeated.
-    #[error("the proxy's URL is not an http:// or https:// URL")]
+    #[error("the proxy's URL is not an http:// or https:// URL of a host and a port alone")]
     BadProxy,
     /// Plain http to another machine: the key would be readable on the way.
     #[error("the connection to {0} would not be encrypted; http is for this machine only")]
@@ -47,7 +47,10 @@ pub enum ClientError {
     },
     /// The answer is over the limit.
     #[error("the answer is longer than 16 MiB")]
-    TooLong,
+    TooLong {
+        /// Whether a change may have been made.
+        uncertain: bool,
+    },
     /// A DELETE whose first answer was lost found nothing any more.
     #[error("there is no such thing now; an earlier try had the answer HTTP {lost} and may have deleted it")]
     PerhapsDeleted {
@@ -169,8 +172,11 @@ impl ClientError {
     /// Whether the change that was asked for may have been made all the same.
     pub fn is_uncertain(&self) -> bool {
         match self {
-            Self::Unreachable { uncertain, .. } | Self::TimedOut { uncertain, .. } => *uncertain,
+            Self::Unreachable { uncertain, .. }
+            | Self::TimedOut { uncertain, .. }
+            | Self::TooLong { uncertain } => *uncertain,
             Self::NotTheApi(verdict) | Self::Refused { verdict, .. } => verdict.uncertain,
+            Self::PerhapsDeleted { .. } => true,
             _ => false,
         }
     }

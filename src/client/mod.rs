@@ -1,9 +1,11 @@
 //! The admin API's client: base URL, key, time limit and one `send`, which tries again what
 //! may be tried again. It prints nothing: who wants to know is told by `Event`s.
 
+pub mod analytics;
 mod answer;
 mod api_base;
 mod api_key;
+mod connected;
 pub mod error;
 pub mod names_seen;
 pub mod proxy;
@@ -34,6 +36,7 @@ pub use transport::Network;
 use crate::api::routes;
 use crate::domain::ApiKey;
 use answer::{Answer, Broken};
+use connected::Connected;
 use retry::Repeat;
 
 /// One try of a request.
@@ -78,12 +81,15 @@ pub struct Changes {
 pub struct ApiClient {
     base: ApiBase,
     http: reqwest::Client,
+    connected: Connected,
     /// The proxy's host and port.
     proxy: Option<String>,
     authorization: HeaderValue,
     time_limit: Duration,
     time_left: Duration,
     changes: Changes,
+    /// A change is under way.
+    changing: bool,
     observer: Box<dyn FnMut(Event)>,
     outside_requests: Arc<AtomicBool>,
     names_seen: Vec<NamesSeen>,
@@ -102,18 +108,21 @@ impl ApiClient {
         time_limit: Duration,
     ) -> Result<Self, ClientError> {
         let proxy = network.proxy.as_ref().map(proxy::Proxy::name);
-        let http = transport::http_client(&base, network, time_limit)?;
+        let connected = Connected::default();
+        let http = transport::http_client(&base, network, time_limit, &connected)?;
         let text = Zeroizing::new(format!("Bearer {}", key.expose()));
         let mut authorization = HeaderValue::from_str(&text).map_err(|_| ClientError::NoTls)?;
         authorization.set_sensitive(true);
         Ok(Self {
             base,
             http,
+            connected,
             proxy,
             authorization,
             time_limit,
             time_left: time_limit,
             changes: Changes::default(),
+            changing: false,
             observer: Box::new(|_| {}),
             outside_requests: Arc::default(),
             names_seen: Vec::new(),
@@ -132,7 +141,8 @@ impl ApiClient {
 
     /// What became of the changes so far, also if a request was given up half-way.
     pub fn changes(&self) -> Changes {
-        self.changes
+        let uncertain = self.changes.uncertain || (self.changing && self.connected.get());
+        Changes { uncertain, ..self.changes }
     }
 
     /// The names that answers held since the last call of this function.
@@ -177,14 +187,18 @@ impl ApiClient {
         let mut tries = 0;
         let outcome = loop {
             tries += 1;
-            self.changes.uncertain = uncertain_before || is_change;
+            self.changing = is_change;
             let outcome = self.try_once(&method, path, body).await;
-            let unclear = is_change && (lost.is_some() || is_unclear(&outcome));
+            self.changing = false;
+            let unclear = is_change && (lost.is_some() || self.is_unclear(&outcome));
             self.changes.uncertain = uncertain_before || unclear;
             let next = retry::next_try(tries, repeat, &outcome).filter(|(_, pause)| *pause < self.time_left);
             let Some((cause, pause)) = next else { break outcome };
-            lost =
-                lost.or(outcome.as_ref().ok().filter(|_| is_unclear(&outcome)).map(|answer| answer.status));
+            lost = lost.or(outcome
+                .as_ref()
+                .ok()
+                .filter(|_| self.is_unclear(&outcome))
+                .map(|answer| answer.status));
             self.wait(cause, pause).await;
         };
         let decoded = self.conclude(outcome, &method, is_change, lost);
@@ -236,10 +250,11 @@ impl ApiClient {
         lost: Option<u16>,
     ) -> Result<T, ClientError> {
         let seconds = self.time_limit.as_secs();
-        let uncertain = is_change && (lost.is_some() || is_unclear(&outcome));
+        let unclear = is_change && self.is_unclear(&outcome);
+        let uncertain = unclear || (is_change && lost.is_some());
         match outcome {
             Err(Broken::TimeIsUp) => Err(ClientError::TimedOut { seconds, uncertain }),
-            Err(Broken::TooLong) => Err(ClientError::TooLong),
+            Err(Broken::TooLong) => Err(ClientError::TooLong { uncertain }),
             Err(Broken::Transport(error)) => {
                 let (origin, proxy) = (self.base.origin(), self.proxy.as_deref());
                 Err(ClientError::transport(&error, origin, proxy, seconds, uncertain))
@@ -250,19 +265,25 @@ impl ApiClient {
                 }
                 // A success that is not understood was still one.
                 (200..=299, _) => answer.decode(is_change),
+                // It says nothing about an earlier try.
                 (429 | 502..=504, _) => answer.decode(uncertain),
-                _ => answer.decode(false),
+                _ => answer.decode(unclear),
             },
         }
     }
-}
 
-/// Whether the API may have done its work although there is no answer of its own.
-fn is_unclear(outcome: &Result<Answer, Broken>) -> bool {
-    match outcome {
-        Ok(answer) => matches!(answer.status, 502..=504),
-        Err(Broken::Transport(error)) => !error.is_connect(),
-        Err(Broken::TimeIsUp | Broken::TooLong) => true,
+    /// Whether the API may have done its work although there is no answer of its own.
+    fn is_unclear(&self, outcome: &Result<Answer, Broken>) -> bool {
+        match outcome {
+            Ok(answer) => match answer.status {
+                502..=504 => true,
+                408 | 500..=599 => !answer.is_error_of_the_api(),
+                _ => false,
+            },
+            Err(Broken::Transport(error)) => !error.is_connect(),
+            Err(Broken::TimeIsUp) => self.connected.get(),
+            Err(Broken::TooLong) => true,
+        }
     }
 }
 

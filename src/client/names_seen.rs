@@ -32,6 +32,8 @@ pub enum NamesSeen {
         /// Its name.
         name: String,
     },
-    /// Something was added or removed: what is known of the workspace is no longer whole.
+    /// A workspace was added or removed.
+    WorkspacesChanged,
+    /// Something in it was added or removed: what is known of the workspace is no longer whole.
     Changed(WorkspaceSlug),
 }

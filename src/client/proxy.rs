@@ -36,7 +36,10 @@ impl Proxy {
         let text = text.trim();
         let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
         let url = url.ok()?;
-        (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Self(url))
+        // A password with '/', '?' or '#' in it ends the host too early, and a part of it would be
+        // shown as the host and the port.
+        let ends = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        (matches!(url.scheme(), "http" | "https") && url.has_host() && ends).then_some(Self(url))
     }
 
     /// Host and port, to be shown.
@@ -133,7 +136,18 @@ mod tests {
         ] {
             assert_eq!(name(proxy).as_deref(), Some(expected), "{proxy}");
         }
-        for proxy in ["socks5://p.example:1080", "http://", "http://a b", "ftp://p.example"] {
+        for proxy in [
+            "socks5://p.example:1080",
+            "http://",
+            "http://a b",
+            "ftp://p.example",
+            "http://user:12/canary@p.example:3128",
+            "user:12/canary@p.example:3128",
+            "http://user:12?canary@p.example:3128",
+            "http://user:12#canary@p.example:3128",
+            "http://user:12\\canary@p.example:3128",
+            "http://p.example:3128/path",
+        ] {
             let found = way("https://api.example.com", proxy, "");
             assert!(matches!(found, Err(ClientError::BadProxy)), "{proxy}");
             // Where it is not needed, it does no harm.

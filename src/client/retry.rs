@@ -9,7 +9,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
 use reqwest::Method;
 
 use super::answer::{Answer, Broken};
@@ -151,8 +152,15 @@ pub(super) fn wait_asked_for(retry_after: &str, date: Option<&str>) -> Option<Du
     Some(Duration::try_from(then.duration_since(now)).unwrap_or_default())
 }
 
+/// The three forms of RFC 9110, section 5.6.7.
 fn http_date(text: &str) -> Option<Timestamp> {
-    rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()
+    let text = text.trim();
+    let older = |form: &str| {
+        let date = strtime::parse(form, text).ok()?.to_datetime().ok()?;
+        TimeZone::UTC.to_timestamp(date).ok()
+    };
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
+    date.or_else(|| older("%A, %d-%b-%y %H:%M:%S GMT")).or_else(|| older("%a %b %e %H:%M:%S %Y"))
 }
 
 #[cfg(test)]
@@ -187,6 +195,9 @@ mod tests {
         assert_eq!(seconds(" 0 "), Some(0));
         assert_eq!(seconds("99999999999999999999999"), Some(u64::MAX));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(seconds("Sunday, 06-Nov-94 08:50:37 GMT"), Some(60), "RFC 850");
+        assert_eq!(seconds("Sun Nov  6 08:50:37 1994"), Some(60), "asctime");
+        assert_eq!(seconds("Sun Nov 16 08:50:37 1994"), None, "not that day of the week");
         assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0), "in the past");
         for text in ["", "-1", "1.5", "soon", "Sun, 06 Nov", "7 s"] {
             assert_eq!(seconds(text), None, "{text}");

@@ -56,7 +56,12 @@ impl ApiClient {
     ) -> Result<SecretsBatchSummary, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::secrets_batch(server));
         self.names_seen.push(NamesSeen::Changed(workspace.clone()));
-        self.send(Method::POST, &path, Some(batch)).await
+        let before = self.changes;
+        let answer = self.send(Method::POST, &path, Some(batch)).await;
+        if batch.dry_run {
+            self.changes = before;
+        }
+        answer
     }
 
     /// Names, rules and dates.

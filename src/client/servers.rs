@@ -5,6 +5,7 @@ use reqwest::Method;
 use super::names_seen::NamesSeen;
 use super::{ApiClient, ClientError, NO_BODY};
 use crate::api::routes;
+use crate::api::server_test::ServerTestReport;
 use crate::api::servers::{AddServerRequest, ServerList, ServerSummary, UpdateServerRequest};
 use crate::domain::{ServerSlug, WorkspaceSlug};
 
@@ -48,6 +49,16 @@ impl ApiClient {
     ) -> Result<ServerSummary, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::server(slug));
         self.send(Method::PATCH, &path, Some(request)).await
+    }
+
+    /// Lets the API connect to a server with its secrets.
+    pub async fn test_server(
+        &mut self,
+        workspace: &WorkspaceSlug,
+        slug: &ServerSlug,
+    ) -> Result<ServerTestReport, ClientError> {
+        let path = format!("{}?workspace={workspace}", routes::server_test(slug));
+        self.send(Method::POST, &path, NO_BODY).await
     }
 
     /// Removes a server and its secrets.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Certificate, redirect};
 
 use super::api_base::ApiBase;
+use super::connected::Connected;
 use super::error::ClientError;
 use super::proxy::Proxy;
 
@@ -27,6 +28,7 @@ pub(super) fn http_client(
     base: &ApiBase,
     network: Network,
     time_limit: Duration,
+    connected: &Connected,
 ) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .redirect(redirect::Policy::none())
@@ -34,7 +36,8 @@ pub(super) fn http_client(
         .referer(false)
         .user_agent(concat!("aerostack/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(MAX_CONNECT_TIME.min(time_limit))
-        .https_only(base.is_https());
+        .https_only(base.is_https())
+        .connector_layer(connected.clone());
     if let Some(proxy) = network.proxy {
         builder = builder.proxy(proxy.for_https()?);
     }

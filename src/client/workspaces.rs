@@ -12,6 +12,7 @@ impl ApiClient {
     /// Creates a workspace; the server makes the slug from the name.
     pub async fn create_workspace(&mut self, name: &str) -> Result<WorkspaceSummary, ClientError> {
         let body = CreateWorkspaceRequest { name: name.to_owned() };
+        self.names_seen.push(NamesSeen::WorkspacesChanged);
         self.send(Method::POST, routes::WORKSPACES, Some(&body)).await
     }
 
@@ -25,6 +26,7 @@ impl ApiClient {
 
     /// Deletes a workspace with everything in it.
     pub async fn delete_workspace(&mut self, slug: &WorkspaceSlug) -> Result<(), ClientError> {
+        self.names_seen.push(NamesSeen::WorkspacesChanged);
         self.names_seen.push(NamesSeen::Changed(slug.clone()));
         self.send(Method::DELETE, &routes::workspace(slug), NO_BODY).await
     }

@@ -29,10 +29,45 @@ impl SecretName {
         Ok(Self(text.to_owned()))
     }
 
+    /// The name for a message in which it may be a value in the wrong place: what looks like
+    /// a credential is masked.
+    pub fn shown(&self) -> &str {
+        if looks_like_credential(&self.0) { "****" } else { &self.0 }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What the credentials of well-known services begin with, as far as a name may.
+const PREFIXES: [&str; 17] = [
+    "ak_",
+    "mwt_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "sk_",
+    "pk_",
+    "rk_",
+    "whsec_",
+    "xox",
+    "npm_",
+    "hf_",
+    "glpat",
+    "eyJ",
+];
+/// Longer texts with letters of both cases and digits are not made up by people.
+const LONG: usize = 30;
+
+fn looks_like_credential(text: &str) -> bool {
+    let mixed = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+    PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+        || text.len() > LONG && mixed.iter().all(|kind| text.as_bytes().iter().any(kind))
 }
 
 impl fmt::Display for SecretName {
@@ -51,6 +86,18 @@ impl std::str::FromStr for SecretName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_credential_is_not_shown() {
+        let random = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6";
+        for value in ["ghp_canary", "sk_live_x", "xoxb_1", "mwt_x", "ak_x", random] {
+            assert_eq!(SecretName::parse(value).unwrap().shown(), "****", "{value}");
+        }
+        for name in ["GITHUB_TOKEN", "api_key", "GHP_TOKEN", "A_VERY_LONG_NAME_OF_A_KEY_NUMBER_2", "apiKey2"]
+        {
+            assert_eq!(SecretName::parse(name).unwrap().shown(), name);
+        }
+    }
 
     #[test]
     fn accepts_and_refuses() {

@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 
 /// Longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 16_384;
+/// Shortest value that the gateway takes out of an MCP server's answers, in bytes: shorter
+/// ones stand in ordinary texts by chance.
+pub const SHORTEST_REDACTED_VALUE: usize = 8;
 
 /// A secret's value.
 ///
@@ -94,6 +97,11 @@ impl SecretValue {
     /// The same bytes as text; [`SecretValue::parse`] made sure they are UTF-8.
     pub fn expose_text(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Whether it is long enough to be taken out of an MCP server's answers.
+    pub fn is_redactable(&self) -> bool {
+        self.0.len() >= SHORTEST_REDACTED_VALUE
     }
 
     /// Length in bytes.

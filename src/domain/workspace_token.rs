@@ -12,6 +12,11 @@ pub const TOKEN_ID_CHARS: usize = 12;
 /// Characters of the random part: 62^43 is just over 2^256.
 pub const TOKEN_RANDOM_CHARS: usize = 43;
 
+/// Tool calls a minute of a token that was made without a limit of its own.
+pub const DEFAULT_CALLS_A_MINUTE: u32 = 120;
+/// Highest limit that can be set, in tool calls a minute; beyond it, set none.
+pub const MAX_CALLS_A_MINUTE: u32 = 1_000_000;
+
 /// A workspace token. Redacted in debug output, wiped on drop.
 pub struct WorkspaceToken(Zeroizing<String>);
 

@@ -12,9 +12,9 @@ use subtle::ConstantTimeEq;
 use super::clock::{self, Millis};
 use super::error::ApiError;
 use super::randomness::{RandomnessFailed, random_base62};
-use super::store::{Store, StoreError};
-use crate::domain::workspace_token::{TOKEN_ID_CHARS, TOKEN_RANDOM_CHARS};
-use crate::domain::{ApiKey, WorkspaceToken, api_key};
+use super::store::{Store, StoreError, TokenLimits, TokenRow};
+use crate::domain::workspace_token::{DEFAULT_CALLS_A_MINUTE, TOKEN_ID_CHARS, TOKEN_RANDOM_CHARS};
+use crate::domain::{ApiKey, TokenScope, WorkspaceToken, api_key};
 
 /// Purpose of the pepper among the server's own keys.
 pub const PEPPER_PURPOSE: &str = "token-pepper";
@@ -35,11 +35,33 @@ impl CredentialHasher {
         self.hash(&[b"api-key", key.expose().as_bytes()])
     }
 
-    /// Hash of a workspace token. Workspace and expiry go into it, so a row that was moved
-    /// to another workspace or given more time is not accepted.
-    pub fn workspace_token(&self, token: &str, workspace_id: &str, expires_at: Option<Millis>) -> [u8; 32] {
+    /// Hash of a workspace token. Workspace, expiry and limits go into it, so a row that was
+    /// moved to another workspace or given more time or rights is not accepted. Without
+    /// limits it is the hash of the time before there were any.
+    pub fn workspace_token(
+        &self,
+        token: &str,
+        workspace_id: &str,
+        expires_at: Option<Millis>,
+        limits: &TokenLimits,
+    ) -> [u8; 32] {
         let expiry = expires_at.unwrap_or(Millis::MAX).to_be_bytes();
-        self.hash(&[b"workspace-token", token.as_bytes(), workspace_id.as_bytes(), &expiry])
+        let (token, workspace_id) = (token.as_bytes(), workspace_id.as_bytes());
+        if *limits == TokenLimits::default() {
+            return self.hash(&[b"workspace-token", token, workspace_id, &expiry]);
+        }
+        // An absent field and an empty one must not look alike.
+        let present = [limits.rate_limit.is_some(), limits.servers.is_some(), limits.tools.is_some()];
+        self.hash(&[
+            b"workspace-token-with-limits",
+            token,
+            workspace_id,
+            &expiry,
+            &present.map(u8::from),
+            &limits.rate_limit.unwrap_or_default().to_be_bytes(),
+            limits.servers.as_deref().unwrap_or_default().as_bytes(),
+            limits.tools.as_deref().unwrap_or_default().as_bytes(),
+        ])
     }
 
     fn hash(&self, fields: &[&[u8]]) -> [u8; 32] {
@@ -72,13 +94,32 @@ pub fn new_workspace_token() -> Result<WorkspaceToken, RandomnessFailed> {
     WorkspaceToken::assemble(&id, &random).map_err(|_| RandomnessFailed)
 }
 
-/// A team member whose token was accepted for a workspace.
-#[derive(Debug, Clone)]
+/// A team member whose token was accepted for a workspace. The default has no limits.
+#[derive(Debug, Clone, Default)]
 pub struct Member {
     /// Public id of the token.
     pub token_id: String,
     /// The workspace.
     pub workspace_id: String,
+    /// What the token may see and call.
+    pub scope: Arc<TokenScope>,
+    /// Tool calls a minute; `None` for no limit.
+    pub calls_a_minute: Option<u32>,
+}
+
+impl Member {
+    /// `None` if the limits cannot be read; such a token is not accepted.
+    fn of(row: TokenRow) -> Option<Self> {
+        let list = |text: &Option<String>| {
+            text.as_ref().map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>())
+        };
+        let (servers, tools) = (list(&row.limits.servers), list(&row.limits.tools));
+        let scope = TokenScope::parse(servers.as_deref(), tools.as_deref()).ok()?;
+        let calls = row.limits.rate_limit.unwrap_or(DEFAULT_CALLS_A_MINUTE);
+        let calls_a_minute = (calls > 0).then_some(calls);
+        let scope = Arc::new(scope);
+        Some(Self { token_id: row.id, workspace_id: row.workspace_id, scope, calls_a_minute })
+    }
 }
 
 /// Checks credentials against the store, afresh on each request.
@@ -128,18 +169,30 @@ impl Authenticator {
             return Ok(None);
         };
         let row = self.store.token(token.id()).await?;
-        let (workspace_id, expires_at) =
-            row.as_ref().map_or(("", None), |row| (row.workspace_id.as_str(), row.expires_at));
-        let hash = self.hasher.workspace_token(token.expose(), workspace_id, expires_at);
+        let none = TokenLimits::default();
+        let (workspace_id, expires_at, limits) = row
+            .as_ref()
+            .map_or(("", None, &none), |row| (row.workspace_id.as_str(), row.expires_at, &row.limits));
+        let hash = self.hasher.workspace_token(token.expose(), workspace_id, expires_at, limits);
         let stored = row.as_ref().map_or([0; 32], |row| row.token_hash);
         let same = bool::from(hash.ct_eq(&stored));
-        let accepted = row.filter(|row| {
-            same && row.revoked_at.is_none()
-                && row.expires_at.is_none_or(|end| clock::now() < end)
-                && row.workspace_slug == workspace
-        });
-        Ok(accepted.map(|row| Member { token_id: row.id, workspace_id: row.workspace_id }))
+        let accepted = row.filter(|row| same && is_alive(row) && row.workspace_slug == workspace);
+        Ok(accepted.and_then(Member::of))
     }
+
+    /// Whether a token that was accepted before still is: not revoked, expired or deleted
+    /// since, on this replica or on another.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub async fn still_accepts(&self, member: &Member) -> Result<bool, StoreError> {
+        let row = self.store.token(&member.token_id).await?;
+        Ok(row.is_some_and(|row| is_alive(&row) && row.workspace_id == member.workspace_id))
+    }
+}
+
+fn is_alive(row: &TokenRow) -> bool {
+    row.revoked_at.is_none() && row.expires_at.is_none_or(|end| clock::now() < end)
 }
 
 /// The text after `Bearer ` in the only `Authorization` header.

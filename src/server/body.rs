@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use tokio::time::Instant;
 
 /// How much of a body over the limit is read and thrown away, so that its sender gets to
 /// read the refusal instead of a reset connection. Bytes.
 const DISCARD_LIMIT: usize = 32 << 20;
-/// How long a body may take.
+/// How long a body may take, whatever its size.
 const READ_TIME: Duration = Duration::from_mins(1);
+/// How long it may take when nothing of it comes.
+const FIRST_READ_TIME: Duration = Duration::from_secs(10);
+/// Each piece of so many bytes gives it a second more: who sends slower is given up.
+const BYTES_A_SECOND: usize = 4096;
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +35,25 @@ pub(super) async fn read_limited<B>(body: B, limit: usize) -> Result<Bytes, Body
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    tokio::time::timeout(READ_TIME, collect(body, limit)).await.unwrap_or(Err(BodyProblem::Broken))
+    collect(body, limit, Instant::now()).await
 }
 
-async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, BodyProblem>
+/// When a body of which so much has come must be there or have brought more.
+fn deadline(start: Instant, total: usize) -> Instant {
+    let earned = Duration::from_secs((total / BYTES_A_SECOND) as u64);
+    start + READ_TIME.min(FIRST_READ_TIME + earned)
+}
+
+async fn collect<B>(mut body: B, limit: usize, start: Instant) -> Result<Bytes, BodyProblem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut kept: Vec<u8> = Vec::new();
     let mut first = Bytes::new();
     let mut total = 0_usize;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let read = tokio::time::timeout_at(deadline(start, total), body.frame()).await;
+        let Some(frame) = read.map_err(|_| BodyProblem::Broken)? else { break };
         let Ok(data) = frame.map_err(|_| BodyProblem::Broken)?.into_data() else { continue };
         total += data.len();
         if total > limit {
@@ -62,6 +75,11 @@ where
     }
     Ok(if kept.is_empty() { first } else { kept.into() })
 }
+
+/// A body broke off before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body broke off before its end")]
+pub(super) struct BodyBroken;
 
 /// The body of an answer.
 pub(super) enum AnswerBody {
@@ -125,5 +143,12 @@ mod tests {
         assert_eq!(read(100).await.map(|bytes| bytes.len()), Ok(100));
         assert_eq!(read(101).await, Err(BodyProblem::TooLarge));
         assert_eq!(read(0).await.map(|bytes| bytes.len()), Ok(0));
+    }
+
+    #[test]
+    fn time_is_earned_by_bytes_up_to_a_minute() {
+        let start = Instant::now();
+        let seconds = |total| (deadline(start, total) - start).as_secs();
+        assert_eq!((seconds(0), seconds(4095), seconds(8192), seconds(16 << 20)), (10, 10, 12, 60));
     }
 }

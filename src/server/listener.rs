@@ -19,14 +19,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::connections::{ConnectionLimits, Connections, Place, StallGuard};
 use super::head_tap::HeadTap;
+use super::metrics::Peer;
 use super::router::{self, Core, Shared};
 use super::startup::StartError;
 
 /// How long a client may take to send a request's headers, or to begin the next request.
-const HEADER_READ_TIME: Duration = Duration::from_secs(12);
+const HEADER_READ_TIME: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(8);
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// How long running requests get at shutdown.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Bytes of a request's head, and of the read buffer.
@@ -58,14 +60,16 @@ pub(super) fn current_thread_runtime() -> Result<Runtime, StartError> {
     Builder::new_current_thread().enable_all().build().map_err(system)
 }
 
-type Accepted = mpsc::UnboundedSender<TcpStream>;
+type Accepted = mpsc::UnboundedSender<(TcpStream, Place)>;
 
 /// Starts the workers and the acceptor.
 pub(super) fn start(
     socket: TcpListener,
     shared: &Arc<Shared>,
+    limits: ConnectionLimits,
     stopping: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, StartError> {
+    let connections = Arc::new(Connections::new(limits));
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut workers = Vec::with_capacity(cores);
     for number in 0..cores {
@@ -76,7 +80,7 @@ pub(super) fn start(
     let runtime = current_thread_runtime()?;
     let run = move || {
         let (senders, threads): (Vec<Accepted>, Vec<JoinHandle<()>>) = workers.into_iter().unzip();
-        runtime.block_on(accept(socket, senders, stopping));
+        runtime.block_on(accept(socket, senders, &connections, stopping));
         for thread in threads {
             let _ = thread.join();
         }
@@ -88,7 +92,7 @@ pub(super) fn start(
 fn start_worker(
     number: usize,
     shared: Arc<Shared>,
-    sockets: mpsc::UnboundedReceiver<TcpStream>,
+    sockets: mpsc::UnboundedReceiver<(TcpStream, Place)>,
     stopping: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, StartError> {
     let (ready, made) = std::sync::mpsc::channel();
@@ -107,7 +111,12 @@ fn start_worker(
 }
 
 /// Accepts until the server stops; dropping the senders then tells the workers.
-async fn accept(socket: TcpListener, workers: Vec<Accepted>, mut stopping: watch::Receiver<bool>) {
+async fn accept(
+    socket: TcpListener,
+    workers: Vec<Accepted>,
+    connections: &Arc<Connections>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the listener failed"),
@@ -118,10 +127,13 @@ async fn accept(socket: TcpListener, workers: Vec<Accepted>, mut stopping: watch
             accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
-        match accepted.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => {
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((stream, peer)) => {
+                let Some(place) = connections.admit(peer.ip()) else {
+                    continue;
+                };
                 let _ = stream.set_nodelay(true);
-                let _ = workers[turn % workers.len()].send(stream);
+                let _ = workers[turn % workers.len()].send((stream, place));
                 turn = turn.wrapping_add(1);
             }
             Err(error) => {
@@ -136,7 +148,7 @@ async fn accept(socket: TcpListener, workers: Vec<Accepted>, mut stopping: watch
 /// One core: serves its connections until the acceptor is gone, then drains.
 async fn work(
     shared: Arc<Shared>,
-    mut sockets: mpsc::UnboundedReceiver<TcpStream>,
+    mut sockets: mpsc::UnboundedReceiver<(TcpStream, Place)>,
     stopping: watch::Receiver<bool>,
 ) {
     let core = Rc::new(Core::new(shared));
@@ -144,8 +156,12 @@ async fn work(
     loop {
         tokio::select! {
             socket = sockets.recv() => {
-                let Some(socket) = socket else { break };
-                connections.spawn_local(serve_socket(Rc::clone(&core), socket, stopping.clone()));
+                let Some((socket, place)) = socket else { break };
+                let (core, stopping) = (Rc::clone(&core), stopping.clone());
+                connections.spawn_local(async move {
+                    serve_socket(core, socket, stopping).await;
+                    drop(place);
+                });
             }
             Some(_) = connections.join_next() => {}
         }
@@ -160,23 +176,25 @@ async fn work(
 
 async fn serve_socket(core: Rc<Core>, socket: TcpStream, stopping: watch::Receiver<bool>) {
     let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
+    let Ok(peer) = socket.peer_addr().map(|address| Peer(address.ip())) else { return };
     let Some(config) = core.shared.tls.clone() else {
-        return serve(core, socket, stopping).await;
+        return serve(core, socket, peer, stopping).await;
     };
     let handshake = TlsAcceptor::from(config).accept(socket);
     match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
-        Ok(Ok(socket)) => serve(core, socket, stopping).await,
+        Ok(Ok(socket)) => serve(core, socket, peer, stopping).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn serve<S>(core: Rc<Core>, socket: S, mut stopping: watch::Receiver<bool>)
+async fn serve<S>(core: Rc<Core>, socket: S, peer: Peer, mut stopping: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (socket, heads) = HeadTap::new(socket);
-    let service = service_fn(move |request| {
+    let (socket, heads) = HeadTap::new(StallGuard::new(socket));
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
         let (core, head) = (Rc::clone(&core), heads.check());
         async move { Ok::<_, Infallible>(router::answer(&core, head, request).await) }
     });

@@ -9,11 +9,19 @@ use super::settings;
 /// Starts the log with the filter of the environment, else with `default`.
 /// A second call changes nothing.
 pub fn start(default: &str, colour: bool) {
+    let _ = fmt().with_env_filter(filter(default)).with_writer(std::io::stderr).with_ansi(colour).try_init();
+}
+
+/// The same with one JSON document for each event, for programs that collect logs.
+pub fn start_json(default: &str) {
+    let log = fmt().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let _ = log.with_env_filter(filter(default)).with_writer(std::io::stderr).try_init();
+}
+
+fn filter(default: &str) -> EnvFilter {
     let chosen = settings::log_filter();
-    let text = chosen.as_deref().unwrap_or(default);
-    let own =
-        EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(own_levels(text));
-    let _ = fmt().with_env_filter(own).with_writer(std::io::stderr).with_ansi(colour).try_init();
+    let text = own_levels(chosen.as_deref().unwrap_or(default));
+    EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(text)
 }
 
 /// `trace` becomes `aerostack=trace`; directives for other crates are dropped.

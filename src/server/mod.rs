@@ -1,17 +1,22 @@
 //! The companion server: the admin API, the gateway, and what they stand on. `Server::bind`
 //! returns when it listens; `start` takes requests until it is stopped.
 
+mod access_log;
 mod admin;
+pub mod analytics;
 pub mod auth;
 mod body;
 pub mod clock;
+mod connections;
 pub mod demo_upstream;
 pub mod error;
 pub mod gateway;
 mod head_tap;
+mod health;
 mod host_check;
 mod listener;
 pub mod logging;
+mod metrics;
 pub mod provisioning;
 pub mod randomness;
 mod response;
@@ -28,6 +33,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+pub use connections::ConnectionLimits;
 pub use settings::ServerSettings;
 pub use startup::{Project, StartError};
 
@@ -41,6 +47,7 @@ pub struct Server {
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
     project: Project,
     policy: AddressPolicy,
+    connections: ConnectionLimits,
 }
 
 impl Server {
@@ -53,10 +60,10 @@ impl Server {
         let socket = listener::bind(settings.listen)?;
         let address = socket.local_addr().map_err(|error| StartError::System(error.to_string()))?;
         let runtime = listener::current_thread_runtime()?;
-        let opening = startup::open_project(&settings.database, &settings.key, announce);
+        let opening = startup::open_project(&settings.database, &settings.key, settings.analytics, announce);
         let project = runtime.block_on(opening)?;
         let policy = AddressPolicy { loopback_always: settings.loopback_upstreams };
-        Ok(Self { socket, address, tls, project, policy })
+        Ok(Self { socket, address, tls, project, policy, connections: settings.connections })
     }
 
     /// Where it listens.
@@ -87,7 +94,8 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
         let shared = Arc::new(router::Shared::new(self.project, self.policy, self.tls, address));
-        let acceptor = listener::start(self.socket, &shared, stopping)?;
+        let limits = self.connections.within_file_limit();
+        let acceptor = listener::start(self.socket, &shared, limits, stopping)?;
         Ok(RunningServer { stop, acceptor: Some(acceptor), address })
     }
 }

@@ -7,7 +7,7 @@ use super::admin::tokens;
 use super::clock;
 use super::demo_upstream::DEMO_SLUG;
 use super::startup::{DEFAULT_WORKSPACE, Project, StartError};
-use super::store::ServerRow;
+use super::store::{ServerRow, TokenLimits};
 use crate::domain::{ServerSlug, UpstreamUrl, WorkspaceSlug, WorkspaceToken};
 
 /// Registers the demo MCP server in the default workspace and issues a token for it.
@@ -28,6 +28,7 @@ pub async fn add_demo(project: &Project, url: &str) -> Result<WorkspaceToken, St
         url: UpstreamUrl::parse(url).map_err(|_| StartError::Incomplete("the demo's URL"))?,
         enabled: true,
         allow_private_network: false,
+        redact_responses: true,
         created_at: now,
         updated_at: now,
         secrets: Vec::new(),
@@ -35,7 +36,9 @@ pub async fn add_demo(project: &Project, url: &str) -> Result<WorkspaceToken, St
         damaged_secrets: Vec::new(),
     };
     project.store.add_server(server).await?;
+    // Whoever tries things out here is not to be counted.
+    let limits = TokenLimits { rate_limit: Some(0), ..TokenLimits::default() };
     let (token, _) =
-        tokens::issue(project, &workspace, "mock".to_owned(), None).await.map_err(bug("a token"))?;
+        tokens::issue(project, &workspace, "mock".to_owned(), None, limits).await.map_err(bug("a token"))?;
     Ok(token)
 }

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use http_body_util::BodyExt;
@@ -14,12 +13,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use tower_service::Service;
 use uuid::Uuid;
 
+use super::access_log::AccessLine;
 use super::admin;
 use super::body::{AnswerBody, BodyProblem, read_limited};
 use super::error::ApiError;
 use super::gateway::address_policy::AddressPolicy;
 use super::gateway::{Gateway, UpstreamPool};
+use super::health;
 use super::host_check::{self, HostCheck};
+use super::metrics;
 use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use crate::api::error::ErrorCode;
@@ -75,9 +77,9 @@ pub(super) async fn answer(
     head: Result<bool, ApiError>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let started = Instant::now();
     let request_id = RequestId(Uuid::new_v4().simple().to_string());
     let (method, kind) = (method_name(request.method()), kind_of(request.uri().path()));
+    let line = AccessLine::begin(&request_id, method, kind);
     let stays_open = matches!(head, Ok(true));
     let routed = match head {
         Ok(_) => route(core, request, &request_id).await,
@@ -92,10 +94,7 @@ pub(super) async fn answer(
     }
     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    let (status, took) = (response.status().as_u16(), started.elapsed());
-    // The path is not logged: people paste credentials into URLs.
-    tracing::info!(request_id = %request_id.0, method, kind, status, us = took.as_micros(), "request");
-    response
+    line.follow(response)
 }
 
 /// The method in a word of ours: a client may send any text as one.
@@ -115,6 +114,7 @@ fn method_name(method: &Method) -> &'static str {
 fn kind_of(path: &str) -> &'static str {
     match path {
         routes::HEALTHZ | routes::READYZ => "health",
+        routes::METRICS => "metrics",
         routes::VALIDATE => "admin",
         path if path.starts_with(routes::ADMIN_PREFIX) => "admin",
         path if path.starts_with(routes::GATEWAY_PREFIX) => "gateway",
@@ -131,7 +131,11 @@ async fn route(
     match kind_of(request.uri().path()) {
         "gateway" => Ok(core.shared.gateway.answer(&core.pool, request, request_id).await),
         "admin" => admin_answer(core, request, request_id, base_url).await,
-        "health" => Ok(json_answer(StatusCode::OK, &br#"{"status":"ok"}"#[..])),
+        "health" if request.uri().path() == routes::READYZ => {
+            Ok(health::ready(core.shared.project.store.as_ref()).await)
+        }
+        "health" => Ok(health::alive()),
+        "metrics" => metrics::answer(&core.shared, &request).await,
         _ => Err(ApiError::not_found("there is nothing at this address")),
     }
 }
@@ -155,6 +159,9 @@ async fn admin_answer(
         }
         BodyProblem::Broken => ApiError::invalid_request("the body was cut off or took too long"),
     })?;
+    if let Some(slug) = routes::tested_server(parts.uri.path()).filter(|_| parts.method == Method::POST) {
+        return test_server(core, slug, parts.uri.query(), request_id).await;
+    }
     parts.extensions.insert(base_url);
     let request = Request::from_parts(parts, axum::body::Body::from(body));
     let response = match core.shared.admin.clone().call(request).await {
@@ -171,6 +178,18 @@ async fn admin_answer(
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Ok(Response::from_parts(parts, AnswerBody::of(bytes)))
+}
+
+/// A test of an MCP server goes through the gateway, with this core's connections.
+async fn test_server(
+    core: &Core,
+    slug: &str,
+    query: Option<&str>,
+    request_id: &RequestId,
+) -> Result<Response<AnswerBody>, ApiError> {
+    let (workspace, server) = admin::addressed_server(&core.shared.project, query, slug).await?;
+    let report = core.shared.gateway.test_server(&core.pool, &request_id.0, &workspace, server).await;
+    Ok(json_answer(StatusCode::OK, serde_json::to_vec(&report).unwrap_or_default()))
 }
 
 /// A body must say that it is JSON, or say nothing: a form of a web page is refused.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::analytics::AnalyticsSettings;
+use super::connections::ConnectionLimits;
 use super::vault::SecretsKey;
 use super::vault::keyring::KeyProblem;
 
@@ -27,6 +29,10 @@ pub struct ServerSettings {
     pub key: SecretsKey,
     /// Whether every upstream may lie on a loopback address (`mock`, `demo`).
     pub loopback_upstreams: bool,
+    /// How many connections are taken.
+    pub connections: ConnectionLimits,
+    /// How tool calls are kept.
+    pub analytics: AnalyticsSettings,
 }
 
 /// Files of the listener's TLS.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::analytics::{Analytics, AnalyticsSettings};
 use super::auth::{Authenticator, CredentialHasher, PEPPER_PURPOSE, new_api_key};
 use super::clock;
 use super::randomness::{RandomnessFailed, fill_random};
@@ -54,6 +55,8 @@ pub enum StartError {
 
 /// An open project.
 pub struct Project {
+    /// Its tool calls. Dropped first: it writes what is left while the database is still held.
+    pub analytics: Analytics,
     /// Its row.
     pub row: ProjectRow,
     /// Its rows.
@@ -75,6 +78,7 @@ pub struct Project {
 pub async fn open_project(
     path: &Path,
     key: &SecretsKey,
+    analytics: AnalyticsSettings,
     announce: &mut dyn FnMut(&ApiKey),
 ) -> Result<Project, StartError> {
     let keyring = Keyring::new(key)?;
@@ -97,6 +101,7 @@ pub async fn open_project(
     let store: Arc<dyn Store> = Arc::new(store);
     let authenticator = Authenticator::new(Arc::clone(&store), CredentialHasher::new(&pepper));
     Ok(Project {
+        analytics: Analytics::start(path, analytics, Arc::clone(&store)),
         row,
         store,
         vault: Arc::new(vault),

@@ -45,6 +45,18 @@ pub(super) fn upstream_config() -> Option<Arc<ClientConfig>> {
     CONFIG.get_or_init(load_upstream_config).clone()
 }
 
+/// What may be logged of a failure with an upstream: not the names in its certificate, which
+/// are the upstream's own words.
+pub(super) fn told(error: &std::io::Error) -> String {
+    use tokio_rustls::rustls::{CertificateError, Error};
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. })) => {
+            format!("its certificate is not for {}", expected.to_str())
+        }
+        _ => error.to_string(),
+    }
+}
+
 fn load_upstream_config() -> Option<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();

@@ -96,11 +96,11 @@ fn no_key_a_rejected_one_and_an_api_that_is_not_there() {
 }
 
 #[test]
-fn every_end_is_0_4_or_7() {
+fn every_end_is_0_4_7_or_8() {
     for (answer, expected) in [
         ("401 Unauthorized", 4),
         ("403 Forbidden", 7),
-        ("429 Too Many Requests", 7),
+        ("429 Too Many Requests", 8),
         ("500 Internal Server Error", 7),
         ("404 Not Found", 7),
         ("302 Found", 7),

@@ -23,11 +23,15 @@ fn routes() -> [(&'static str, &'static str, Value); 7] {
     let url = "https://a.example/";
     let rule = json!({"type": "header", "header": "X-A", "prefix": "p"});
     [
-        ("POST", SERVERS, json!({"slug": "a", "url": url, "name": "A", "allow_private_network": true})),
+        (
+            "POST",
+            SERVERS,
+            json!({"slug": "a", "url": url, "name": "A", "allow_private_network": true, "redact_responses": true}),
+        ),
         (
             "PATCH",
             SERVER,
-            json!({"url": url, "name": "A", "enabled": true, "allow_private_network": true, "detach_secrets": true}),
+            json!({"url": url, "name": "A", "enabled": true, "allow_private_network": true, "redact_responses": true, "detach_secrets": true}),
         ),
         (
             "POST",

@@ -152,7 +152,7 @@ fn what_is_not_utf8_is_refused() {
 fn json_says_the_same() {
     let companion = companion();
     let run = aerostack(&["--json", "secrets", "set", "github-mcp", "NEW"]).against(&companion);
-    let ended = run.stdin("canary\r\n\r\n").run().expect(2);
+    let ended = run.stdin("canary\r\nmore\r\n").run().expect(2);
     let error = ended.error_document();
     assert_eq!(error["code"], "invalid_value");
     assert_eq!(

@@ -71,7 +71,8 @@ impl Scene {
         let bearer = format!("Bearer {}", self.server.variable("AEROSTACK_API_KEY"));
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         let path = "/api/v1/admin/workspaces/default/tokens";
-        let answer = request(self.server.address(), "POST", path, &headers, br#"{"name":"t"}"#);
+        let answer =
+            request(self.server.address(), "POST", path, &headers, br#"{"name":"t","rate_limit":"none"}"#);
         answer.json()["secret"].as_str().unwrap().to_owned()
     }
 }

@@ -1,5 +1,6 @@
-//! Completions: the checked-in scripts are what the program prints, real shells complete
-//! real names with them, and nothing makes a completion wait or ask.
+//! Completions: the checked-in scripts are what the program prints, names are those of the
+//! place on the line, and nothing makes a completion wait or ask. (Real shells:
+//! `completions_shells.rs`.)
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,11 +11,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::harness::keyring_session::in_time;
-use crate::harness::parts::parts;
 use crate::harness::program::Aerostack;
 use crate::harness::session_bus::SilentSocket;
-use crate::harness::tmux::Tmux;
-use crate::harness::{Companion, aerostack};
+use crate::harness::{Companion, Upstream, aerostack};
 
 const SCRIPTS: [(&str, &str); 5] = [
     ("bash", "aerostack.bash"),
@@ -24,7 +23,7 @@ const SCRIPTS: [(&str, &str); 5] = [
     ("elvish", "aerostack.elv"),
 ];
 
-fn script(name: &str) -> PathBuf {
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("completions").join(name)
 }
 
@@ -39,14 +38,20 @@ fn the_scripts_that_are_checked_in() {
     aerostack(&["completions"]).run().expect(2);
 }
 
+fn answer(run: Aerostack) -> String {
+    let ended = run.run().expect(0);
+    assert_eq!(ended.err, "", "a message would land in what somebody types");
+    ended.out
+}
+
 /// An admin with two servers, two secrets and a home of their own.
-struct Admin {
-    companion: Companion,
-    home: TempDir,
+pub struct Admin {
+    pub companion: Companion,
+    pub home: TempDir,
 }
 
 impl Admin {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let admin = Self { companion: Companion::start(), home: tempfile::tempdir().unwrap() };
         for slug in ["github-mcp", "stripe-mcp"] {
             admin.companion.add_server(slug, "https://mcp.example/");
@@ -56,7 +61,7 @@ impl Admin {
         admin
     }
 
-    fn variables(&self) -> Vec<(String, OsString)> {
+    pub fn variables(&self) -> Vec<(String, OsString)> {
         let program = Path::new(env!("CARGO_BIN_EXE_aerostack")).parent().unwrap();
         vec![
             ("PATH".to_owned(), format!("{}:/usr/bin:/bin", program.display()).into()),
@@ -68,13 +73,18 @@ impl Admin {
 
     /// What a script would get for these words, the last of which is being typed.
     fn complete(&self, words: &[&str], more: &[(&str, &str)]) -> Vec<String> {
-        let run = aerostack(&["--", "aerostack"]).envs(self.variables()).env("_AEROSTACK_COMPLETE", "bash");
+        let run = aerostack(&["--", "aerostack"]).envs(self.variables()).env("_AEROSTACK_COMPLETE", "fish");
         let run = words.iter().fold(run, Aerostack::arg);
-        let run = run.env("_CLAP_COMPLETE_INDEX", words.len().to_string()).env("_CLAP_IFS", "\n");
         let run = more.iter().fold(run, |run, (name, value)| run.env(name, value));
-        let ended = run.run().expect(0);
-        assert_eq!(ended.err, "", "a message would land in what somebody types");
-        ended.out.lines().map(str::to_owned).collect()
+        let out = answer(run);
+        out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    }
+
+    /// What bash would get for this line, of which it will replace the end.
+    fn complete_line(&self, line: &str, replaced: &str) -> Vec<String> {
+        let run = aerostack(&["--", line, replaced]).envs(self.variables());
+        let run = run.env("_AEROSTACK_COMPLETE", "bash").folder(self.home.path());
+        answer(run).lines().map(str::to_owned).collect()
     }
 
     fn cache(&self) -> PathBuf {
@@ -148,6 +158,45 @@ fn names_of_a_hostile_server_do_not_reach_the_command_line() {
     assert_eq!(admin.complete(&["secrets", "set", ""], &offline), [""; 0]);
 }
 
+/// Whatever lies in the cache's place: no answer, no wait, and the next command makes it anew
+/// where it can.
+#[test]
+fn odd_things_in_place_of_the_cache() {
+    let admin = Admin::new();
+    let cache = admin.cache();
+    fs::create_dir_all(cache.parent().unwrap()).unwrap();
+    let elsewhere = admin.home.path().join("elsewhere");
+    let mkfifo = || {
+        let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &cache, fifo, mode, 0).unwrap();
+    };
+    let oversized = || fs::File::create(&cache).unwrap().set_len((8 << 20) + 1).unwrap();
+    let symlink = || {
+        fs::write(&elsewhere, "precious").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &cache).unwrap();
+    };
+    let odd: [(&str, &dyn Fn()); 3] = [("fifo", &mkfifo), ("oversized", &oversized), ("symlink", &symlink)];
+    let offline = [("AEROSTACK_API_KEY", "not a key")];
+    let list = || aerostack(&["mcp", "list"]).envs(admin.variables()).run().expect(0);
+    for (what, make) in odd {
+        make();
+        let nothing = in_time(|| admin.complete(&["secrets", "set", ""], &offline));
+        assert_eq!(nothing, [""; 0], "{what}");
+        list();
+        let found = admin.complete(&["secrets", "set", ""], &offline);
+        assert_eq!(found, ["github-mcp", "stripe-mcp"], "{what}");
+        assert!(cache.symlink_metadata().unwrap().is_file(), "{what}");
+        fs::remove_file(&cache).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
+    // A folder cannot be replaced; commands do their work all the same.
+    fs::create_dir(&cache).unwrap();
+    assert_eq!(list().err, "");
+    assert_eq!(admin.complete(&["secrets", "set", ""], &offline), [""; 0]);
+    let left: Vec<_> = fs::read_dir(cache.parent().unwrap()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
 #[test]
 fn peer_defect_20_nobody_is_waited_for_and_nobody_is_asked() {
     let admin = Admin::new();
@@ -168,55 +217,122 @@ fn peer_defect_20_nobody_is_waited_for_and_nobody_is_asked() {
     assert_eq!(nothing, [""; 0]);
 }
 
-/// Types in a shell that has sourced the script.
-fn in_a_shell(test: &str, shell: &[&str], set_up: &str) {
-    if parts(test).is_none() {
-        return;
-    }
+/// A command is run even where the variable of the scripts is in the environment.
+#[test]
+fn a_variable_that_was_left_behind_stops_no_command() {
     let admin = Admin::new();
-    let terminal = Tmux::start(shell, &admin.variables());
-    terminal.send(&[&format!("{set_up} ; echo sou''rced"), "Enter"]);
-    terminal.wait("the sourced script", |screen| screen.contains("\nsourced"));
-    terminal.send(&["clear", "Enter"]);
-    terminal.wait("an empty screen", |screen| !screen.contains("sourced") && !screen.contains("clear"));
-    terminal.send(&["aerostack secrets set git", "Tab"]);
-    terminal.wait("the server", |screen| screen.contains("secrets set github-mcp"));
-    // Elvish does not put a blank behind what it completed.
-    terminal.send(&[if shell[0] == "elvish" { " GIT" } else { "GIT" }, "Tab"]);
-    terminal.wait("the secret", |screen| screen.contains("github-mcp GITHUB_TOKEN"));
-    terminal.send(&["C-u"]);
-    terminal.wait("an empty line", |screen| {
-        let last = screen.trim_end().lines().last().unwrap_or_default();
-        !last.contains("secrets set")
-    });
-    terminal.send(&["aerostack secrets delete github-mcp ", "Tab", "Tab"]);
-    terminal.wait("both secrets", |screen| {
-        let after = screen.split_once("secrets delete").map_or("", |(_, after)| after);
-        after.contains("GITHUB_TOKEN") && after.contains("WEBHOOK_SECRET")
-    });
+    for shell in ["bash", "zsh", "nothing", ""] {
+        let set = aerostack(&["secrets", "set", "github-mcp", "LEFT", "value-canary"]);
+        let ended = set.envs(admin.variables()).env("_AEROSTACK_COMPLETE", shell).run().expect(0);
+        assert!(ended.out.starts_with("Secret "), "{}", ended.out);
+    }
+    let ended = aerostack(&["nothing"]).env("_AEROSTACK_COMPLETE", "bash").run().expect(2);
+    assert!(ended.err.contains("error: "), "{}", ended.err);
+}
+
+/// PowerShell's script takes the words as data, and no word that is empty.
+#[test]
+fn for_powershell() {
+    let kept = fs::read_to_string(script("aerostack.ps1")).unwrap();
+    assert!(!kept.contains("Invoke-Expression") && kept.contains("finally"), "{kept}");
+    let admin = Admin::new();
+    let ask = |words: &[&str], at: &str| {
+        let run = aerostack(&["--", "aerostack"]).envs(admin.variables());
+        let run = words.iter().fold(run, Aerostack::arg);
+        answer(run.env("_AEROSTACK_COMPLETE", "powershell").env("_CLAP_COMPLETE_INDEX", at))
+    };
+    assert_eq!(ask(&["secrets", "set"], "3").lines().collect::<Vec<_>>(), ["github-mcp", "stripe-mcp"]);
+    assert_eq!(ask(&["secrets", "set", "g"], "3").lines().collect::<Vec<_>>(), ["github-mcp"]);
 }
 
 #[test]
-fn in_bash() {
-    let set_up = format!("source {}", script("aerostack.bash").display());
-    in_a_shell("in_bash", &["bash", "--norc", "--noprofile", "-i"], &set_up);
+fn files_are_offered_where_a_file_belongs() {
+    let admin = Admin::new();
+    fs::write(admin.home.path().join("my values.env"), "").unwrap();
+    fs::create_dir(admin.home.path().join("my-folder")).unwrap();
+    for line in [
+        "aerostack secrets import github-mcp my",
+        "aerostack secrets set github-mcp NEW --value-file my",
+        "aerostack --ca-cert my",
+        "aerostack serve --tls-cert my",
+    ] {
+        let mut found = admin.complete_line(line, "my");
+        found.sort();
+        assert_eq!(found, ["my-folder/", "my\\ values.env"], "{line}");
+    }
+    let found = admin.complete_line("aerostack secrets import github-mcp --format=env 'my ", "my ");
+    assert_eq!(found, ["my values.env"]);
+    for line in ["secrets set github-mcp my", "secrets delete github-mcp my", "serve --listen my", "-w my"] {
+        assert_eq!(admin.complete_line(&format!("aerostack {line}"), "my"), [""; 0], "{line}");
+    }
 }
 
 #[test]
-fn in_zsh() {
-    let set_up =
-        format!("autoload -U compinit && compinit -D -u && source {}", script("_aerostack").display());
-    in_a_shell("in_zsh", &["zsh", "-f", "-i"], &set_up);
+fn bash_gets_the_end_that_it_replaces() {
+    let admin = Admin::new();
+    let url = &admin.companion.base_url;
+    // The names of a place that is typed come from the cache.
+    aerostack(&["secrets", "list", "github-mcp"]).envs(admin.variables()).run().expect(0);
+    for (line, replaced, expected) in [
+        (format!("aerostack --api-url {url} secrets set github-mcp G"), "G", "GITHUB_TOKEN"),
+        (format!("aerostack --api-url={url} secrets set github-mcp G"), "G", "GITHUB_TOKEN"),
+        ("aerostack --workspace=def".to_owned(), "def", "default"),
+        ("aerostack --workspace=".to_owned(), "", "default"),
+        ("aerostack secrets set \"git".to_owned(), "git", "github-mcp"),
+        ("aerostack secrets set 'github-mcp' \"W".to_owned(), "W", "WEBHOOK_SECRET"),
+        ("aerostack secrets set --header=X:Y github-mcp W".to_owned(), "W", "WEBHOOK_SECRET"),
+        ("aerostack secrets ro".to_owned(), "ro", "rotate"),
+        ("aerostack secrets set --head".to_owned(), "--head", "--header"),
+    ] {
+        assert_eq!(admin.complete_line(&line, replaced), [expected], "{line}");
+    }
+    let ended = aerostack(&["--", "aerostack secrets "]).env("_AEROSTACK_COMPLETE", "bash").run().expect(0);
+    assert_eq!(ended.both(), "");
 }
 
 #[test]
-fn in_fish() {
-    let set_up = format!("source {}", script("aerostack.fish").display());
-    in_a_shell("in_fish", &["fish", "--no-config"], &set_up);
+fn options_anywhere_on_the_line_say_where_the_names_are() {
+    let admin = Admin::new();
+    let create = ["workspace", "create", "Team"];
+    aerostack(&create).envs(admin.variables()).run().expect(0);
+    let url = "https://mcp.example/";
+    let add = ["mcp", "add", "team-mcp", "--url", url, "-w", "team"];
+    aerostack(&add).envs(admin.variables()).run().expect(0);
+    let set = ["secrets", "set", "team-mcp", "TEAM_TOKEN", "value-canary", "-w", "team"];
+    aerostack(&set).envs(admin.variables()).run().expect(0);
+    for words in [
+        &["-w", "team", "secrets", "set", "team-mcp", ""][..],
+        &["secrets", "-w", "team", "set", "team-mcp", ""],
+        &["secrets", "set", "--workspace=team", "team-mcp", ""],
+        &["secrets", "set", "-wteam", "--header", "X-Key", "team-mcp", ""],
+        &["secrets", "set", "--value-file", "github-mcp", "team-mcp", "-qw", "team", ""],
+    ] {
+        assert_eq!(admin.complete(words, &[]), ["TEAM_TOKEN"], "{words:?}");
+    }
+    assert_eq!(admin.complete(&["secrets", "set", "team-mcp", ""], &[]), [""; 0]);
+}
+
+/// A key for one API is not sent to another because its address stands on the line.
+#[test]
+fn an_api_that_is_being_typed_gets_no_key() {
+    let admin = Admin::new();
+    let api = Upstream::start(|_| Vec::new());
+    let url = format!("http://{}", api.address);
+    assert_eq!(admin.complete(&["secrets", "set", "--api-url", &url, ""], &[]), [""; 0]);
+    assert_eq!(admin.complete_line(&format!("aerostack --api-url={url} mcp remove "), ""), [""; 0]);
+    assert_eq!(api.connections(), 0);
+    admin.complete(&["secrets", "set", ""], &[("AEROSTACK_API_URL", &url)]);
+    assert_eq!(api.connections(), 1, "the one of the environment is asked");
 }
 
 #[test]
-fn in_elvish() {
-    let set_up = format!("eval (slurp < {})", script("aerostack.elv").display());
-    in_a_shell("in_elvish", &["elvish", "-norc"], &set_up);
+fn a_new_workspace_is_offered_at_once() {
+    let admin = Admin::new();
+    let words = ["workspace", "use", ""];
+    assert_eq!(admin.complete(&words, &[]), ["default"]);
+    let run = |arguments: &[&str]| aerostack(arguments).envs(admin.variables()).run().expect(0);
+    run(&["workspace", "create", "Team"]);
+    assert_eq!(admin.complete(&words, &[]), ["default", "team"]);
+    run(&["workspace", "delete", "team", "--yes"]);
+    assert_eq!(admin.complete(&words, &[]), ["default"]);
 }

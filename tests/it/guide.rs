@@ -152,6 +152,12 @@ fn every_console_block_does_what_it_says() {
         let (url, home): (String, PathBuf) =
             (mock.running.variable("AEROSTACK_API_URL").to_owned(), bus.home());
         let outputs = run(block, &mock, &bus);
+        let first = block.steps.first().map_or(0, |step| step.line);
+        assert_eq!(
+            outputs.len(),
+            block.steps.len(),
+            "a command of the block at line {first} ended the shell"
+        );
         for (step, output) in block.steps.iter().zip(outputs) {
             let plain = |lines: &[String]| {
                 let lines = lines.iter().map(|line| plain(line, &url, &home));

@@ -81,6 +81,24 @@ fn during_a_request() {
     assert_eq!(document["error"], expected);
 }
 
+/// The handshake is not over, so nothing was sent.
+#[test]
+fn before_there_is_a_connection() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", silent.local_addr().unwrap().port());
+    let (_, pem) = Upstream::tls(&["localhost"], 0, |_| Vec::new());
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), pem).unwrap();
+    let run = aerostack(&["secrets", "set", "github-mcp", "FIRST", "canary-value"]);
+    let run = run.env("AEROSTACK_API_URL", url).env("AEROSTACK_CA_CERT", authority.path());
+    let mut command = run.env("AEROSTACK_API_KEY", "ak_canary-key").into_command();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let _connection = silent.accept().unwrap();
+    let err = child.stderr.take().unwrap();
+    assert_eq!(end(child, err), (130, "error: interrupted; nothing was changed\n".to_owned()));
+}
+
 /// A wait of over two seconds is announced, before it begins.
 #[test]
 fn during_a_wait_that_the_server_asked_for() {

@@ -111,6 +111,10 @@ fn inside_the_server_too() {
         &["server::admin", "server::gateway", "server::router", "axum", "hyper"],
     );
     nowhere(&under(&["server/admin"]), &["server::gateway", "server::router", "server::listener"]);
+    nowhere(
+        &under(&["server/analytics"]),
+        &["server::vault", "server::admin", "server::gateway", "server::router", "axum", "hyper"],
+    );
     nowhere(&under(&["server/gateway"]), &["server::admin", "server::router", "server::listener", "axum"]);
 }
 

@@ -47,8 +47,7 @@ fn added_with_what_was_given() {
     assert_eq!(document, companion.admin("GET", &format!("{SERVERS}/my-api"), None).json());
     assert_eq!((&document["name"], &document["allow_private_network"]), (&json!("My API"), &json!(true)));
     let members: Vec<_> = document.as_object().unwrap().keys().collect();
-    let expected =
-        "allow_private_network created_at enabled inject_secrets name secret_count slug updated_at url";
+    let expected = "allow_private_network created_at enabled health inject_secrets name redact_responses secret_count slug updated_at url";
     assert_eq!(members, expected.split(' ').collect::<Vec<_>>());
     let answer = add(&companion, &json!({"slug": "third", "url": "HTTPS://Third.Example:443"}));
     assert_eq!((answer.status, &answer.json()["url"]), (201, &json!("https://third.example/")));
@@ -141,16 +140,16 @@ fn listed_as_a_table_and_as_json() {
     let companion = companion();
     let ended = cli(&companion, &["-w", "default", "mcp", "list"]);
     ended.prints(
-        "SLUG         NAME         URL                              ENABLED   SECRETS\n\
-         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       0\n",
+        "SLUG         NAME         URL                              ENABLED   SECRETS   HEALTH\n\
+         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       0         unknown\n",
     );
     companion.set("github-mcp", "TOKEN", "canary");
     add(&companion, &json!({"slug": "a-mcp", "url": "https://a.example/", "name": "Ä"}));
     mcp(&companion, &["update", "a-mcp", "--disable"]).expect(0);
     mcp(&companion, &["list"]).prints(
-        "SLUG         NAME         URL                              ENABLED   SECRETS\n\
-         a-mcp        Ä            https://a.example/               no        0\n\
-         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       1\n",
+        "SLUG         NAME         URL                              ENABLED   SECRETS   HEALTH\n\
+         a-mcp        Ä            https://a.example/               no        0         unknown\n\
+         github-mcp   github-mcp   https://github-mcp.example/mcp   yes       1         unknown\n",
     );
     let document = mcp(&companion, &["list", "--json"]).document();
     assert_eq!(document, companion.admin("GET", SERVERS, None).json());
@@ -344,4 +343,28 @@ fn a_slug_that_leaves_no_room_for_tool_names_is_warned_of() {
     let companion = Companion::start();
     let ended = mcp(&companion, &["add", &"a".repeat(40), "--url", URL]).expect(0);
     assert!(ended.err.starts_with("warning: clients put mcp__default__"), "{}", ended.err);
+}
+
+#[test]
+fn redaction_is_on_and_can_be_switched() {
+    let companion = companion();
+    assert_eq!(show(&companion)["redact_responses"], true);
+    let plain = mcp(&companion, &["list"]).expect(0).out;
+    assert!(!plain.contains("REDACTION"), "{plain}");
+    mcp(&companion, &["update", "github-mcp", "--redaction", "off"])
+        .prints("MCP server updated: github-mcp\nRedaction: off\n");
+    assert_eq!(show(&companion)["redact_responses"], false);
+    let added = ["add", "open-mcp", "--url", "https://open.example/", "--no-redaction"];
+    mcp(&companion, &added).prints("MCP server added: open-mcp\n");
+    mcp(&companion, &["update", "github-mcp", "--redaction", "on", "--name", "G"])
+        .prints("MCP server updated: github-mcp\nName: G\nRedaction: on\n");
+    mcp(&companion, &["update", "github-mcp", "--name", "H"]).expect(0);
+    assert_eq!(show(&companion)["redact_responses"], true, "what is not named stays");
+    let list = mcp(&companion, &["list"]).expect(0).out;
+    let ends: Vec<&str> = list.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(ends, ["REDACTION", "on", "off"], "{list}");
+    mcp(&companion, &["update", "github-mcp", "--redaction", "yes"]).expect(2);
+    let fields = mcp(&companion, &["list", "--json", "--fields", "slug,redact_responses"]).document();
+    let expected = json!([{"slug": "github-mcp", "redact_responses": true}, {"slug": "open-mcp", "redact_responses": false}]);
+    assert_eq!(fields["servers"], expected);
 }

@@ -259,6 +259,94 @@ fn tries_do_not_stretch_the_time_limit() {
     assert!(ended.code == 7 || ended.code == 1, "{ended:?}");
 }
 
+/// An answer of somebody in between, or one that cannot be read, does not say that nothing
+/// was done; one of the API itself does.
+#[test]
+fn what_an_answer_leaves_open_is_said() {
+    let huge = "x".repeat((16 << 20) + 1);
+    for (code, answer) in [
+        (1, gateway_page("524 A Timeout Occurred")),
+        (1, gateway_page("500 Internal Server Error")),
+        (1, gateway_page("408 Request Timeout")),
+        (1, http_answer("200 OK", &[], &huge)),
+        (1, http_answer("500 Internal Server Error", &[], &huge)),
+    ] {
+        let api = ailing("POST", vec![answer]);
+        fails(run_against(&api, &SET).stdin("value").run(), code, "the answer ", LOOK_FIRST);
+    }
+    let own = json!({"error": {"code": "internal", "message": "it failed", "request_id": "r"}}).to_string();
+    for status in ["500 Internal Server Error", "507 Insufficient Storage"] {
+        let api = ailing("POST", vec![http_answer(status, &[], &own)]);
+        let ended = run_against(&api, &SET).stdin("value").run().expect(1);
+        assert!(!ended.err.contains("may have been made"), "{}", ended.err);
+    }
+    let api = ailing("GET", vec![http_answer("200 OK", &[], &huge)]);
+    let ended = run_against(&api, &LIST).run().expect(1);
+    assert!(!ended.err.contains("may have been made"), "{}", ended.err);
+}
+
+#[test]
+fn the_head_of_an_answer_counts_whatever_its_length() {
+    let huge = "x".repeat((16 << 20) + 1);
+    let answer = http_answer("429 Too Many Requests", &[("Retry-After", "61")], &huge);
+    let api = ailing("GET", vec![answer]);
+    let hint = "the server asks to wait 61 s before the next try\n";
+    fails(run_against(&api, &LIST).run(), 8, "the server says that there were too many requests", hint);
+}
+
+/// Before a connection is up nothing was sent, and so nothing is uncertain.
+#[test]
+fn without_a_connection_nothing_is_uncertain() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", silent.local_addr().unwrap().port());
+    let authority = own_authority();
+    let run =
+        aerostack(&[&SET[..], &["--timeout", "1"]].concat()).stdin("value").env("AEROSTACK_API_URL", url);
+    let run = run.env("AEROSTACK_API_KEY", "ak_canary-key").env("AEROSTACK_CA_CERT", authority.path());
+    let ended = run.run().expect(7);
+    assert!(!ended.err.contains("may have been made"), "{}", ended.err);
+    // With one, it is.
+    let api = Upstream::start(|_| {
+        loop {
+            std::thread::park();
+        }
+    });
+    let run = run_against(&api, &[&SET[..], &["--timeout", "1"]].concat()).stdin("value");
+    fails(run.run(), 7, "no answer within 1 s", LOOK_FIRST);
+}
+
+/// A file with an authority of ours.
+fn own_authority() -> tempfile::NamedTempFile {
+    let (_, pem) = Upstream::tls(&["localhost"], 0, well);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    file
+}
+
+/// A file of authorities without an end, and one that never begins.
+#[test]
+fn a_file_of_authorities_ends_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let run = |more: &[&str]| {
+        let run = aerostack(&[&LIST[..], more].concat()).env("AEROSTACK_API_URL", "https://localhost:1");
+        run.env("AEROSTACK_API_KEY", "ak_canary-key")
+    };
+    let endless = ["--ca-cert", "/dev/zero", "--timeout", "60"];
+    fails(run(&endless).run(), 2, "the file of --ca-cert has more than 4 MiB", "give a PEM file");
+    let silent = ["--ca-cert", pipe.to_str().unwrap(), "--timeout", "1"];
+    fails(
+        run(&silent).run(),
+        7,
+        "the certificates could not be read within 1 s",
+        "check the file of --ca-cert",
+    );
+    let variable = run(&["--timeout", "1"]).env("SSL_CERT_FILE", &pipe).run();
+    fails(variable, 7, "the certificates could not be read within 1 s", "check the file");
+}
+
 /// One connection, to the API; also when a command fails.
 #[test]
 fn peer_defect_17_nobody_but_the_api_is_told() {

@@ -3,7 +3,10 @@
 
 use std::process::{Command, Stdio};
 
-use crate::harness::{Companion, aerostack};
+use serde_json::{Value, json};
+
+use crate::harness::upstream::{http_answer, json_answer};
+use crate::harness::{Companion, Upstream, aerostack};
 
 const LIST: [&str; 3] = ["secrets", "list", "github-mcp"];
 
@@ -93,4 +96,64 @@ fn a_token_that_could_not_be_shown_is_not_lost_in_silence() {
     known.sort_by_key(ToString::to_string);
     ids.sort();
     assert_eq!(known, ids);
+}
+
+#[test]
+fn a_change_that_was_made_is_told_where_standard_output_is_full() {
+    let companion = Companion::start();
+    companion.add_server("github-mcp", "https://github-mcp.example/");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.env");
+    std::fs::write(&file, "NEW=x\n").unwrap();
+    let file = file.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, err) = with_stdout(&companion, &[&["secrets"], arguments].concat(), full);
+        assert_eq!(code, 1, "{arguments:?}: {err}");
+        assert!(err.contains("could not write to standard output"), "{err}");
+        err.contains("error: the change was made and could not be reported: ")
+            && err.contains("\nhint: do not repeat it; look what is there\n")
+    };
+    for arguments in [
+        &["set", "github-mcp", "TOKEN", "x"][..],
+        &["rotate", "github-mcp", "TOKEN", "y"],
+        &["inject", "github-mcp", "TOKEN", "--bearer"],
+        &["import", "github-mcp", file],
+        &["delete", "github-mcp", "TOKEN", "--yes"],
+    ] {
+        assert!(run(&[arguments, &["--quiet"]].concat()), "{arguments:?}");
+    }
+    assert!(!run(&["list", "github-mcp"]));
+    assert!(!run(&["import", "github-mcp", file, "--dry-run"]));
+}
+
+/// For a terminal it is escaped, for a program it is what the server said.
+#[test]
+fn the_servers_text_is_escaped_once() {
+    let text = "a\u{1b}[2J\nerror: b\u{9b}";
+    let api = Upstream::start(move |request| {
+        if request.head_text().contains("/mcp-servers?") {
+            let slug = format!("{}\nerror: x\u{1b}[2J", "s".repeat(60));
+            let day = "2026-03-15T00:00:00Z";
+            return json_answer(&json!({"servers": [{"slug": slug, "name": "n", "url": "https://x.example/",
+                "enabled": true, "allow_private_network": false, "secret_count": 0, "inject_secrets": {},
+                "created_at": day, "updated_at": day}]}));
+        }
+        let error = json!({"code": "not_found", "message": text, "hint": text, "request_id": "r1"});
+        http_answer("404 Not Found", &[], &json!({"error": error}).to_string())
+    });
+    let run = |arguments: &[&str]| {
+        let run = aerostack(arguments).env("AEROSTACK_API_KEY", "ak_x");
+        run.env("AEROSTACK_API_URL", format!("http://{}", api.address)).run()
+    };
+    let ended = run(&LIST).expect(3);
+    let shown = "a\\u{1b}[2J\\u{a}error: b\\u{9b}";
+    assert_eq!(ended.err, format!("error: {shown}\nhint: {shown}\nrequest id: r1\n"));
+    let ended = run(&[&LIST[..], &["--json"]].concat()).expect(3);
+    assert!(!ended.err.trim_end().chars().any(char::is_control), "{:?}", ended.err);
+    let document: Value = serde_json::from_str(&ended.err).unwrap();
+    assert_eq!((&document["error"]["message"], &document["error"]["hint"]), (&json!(text), &json!(text)));
+    let ended = run(&["mcp", "list"]).expect(0);
+    assert!(ended.err.starts_with("warning: ") && ended.err.contains("\\u{a}error: x"), "{:?}", ended.err);
+    assert_eq!(ended.err.lines().count(), 1, "{:?}", ended.err);
 }

@@ -55,14 +55,16 @@ impl Scene {
 fn peer_defect_08_nothing_prints_a_value() {
     let scene = Scene::new();
     for name in ["TOKEN", "OTHER"] {
-        for arguments in [
-            &["secrets", "set", "raw", name, "canary"][..],
-            &["secrets", "set", "raw", name, "canary", "-v", "--json"],
-            &["secrets", "set", "raw", name, "canary", "--bearer", "--must-not-exist"],
-            &["secrets", "rotate", "raw", name, "canary", "-v"],
-            &["secrets", "inject", "raw", name, "--by-name"],
+        for (arguments, code) in [
+            (&["secrets", "set", "raw", name, "canary"][..], 0),
+            (&["secrets", "set", "raw", name, "canary", "-v", "--json"], 0),
+            (&["secrets", "set", "raw", name, "canary", "--bearer", "--must-not-exist"], 6),
+            (&["secrets", "set", "raw", name, "canary\n"], 2),
+            (&["secrets", "rotate", "raw", name, "canary", "-v"], 0),
+            (&["secrets", "inject", "raw", name, "--by-name"], 0),
+            (&["secrets", "list", "-v"], 0),
         ] {
-            let ended = cli(&scene.companion, arguments);
+            let ended = cli(&scene.companion, arguments).expect(code);
             assert!(!ended.both().contains("canary"), "{arguments:?}: {}", ended.both());
         }
     }
@@ -149,8 +151,12 @@ fn peer_defect_16_standard_output_is_data_only() {
     // Each of them has something to say beside its data.
     run(&["secrets", "set", "raw", "TOKEN"], "x\n")
         .prints("Secret created. Takes effect on next tool call.\n");
-    let hidden = scene.run(&["secrets", "set", "raw", "TOKEN", "abc"]).env("GITHUB_ACTIONS", "true").run();
-    assert_eq!(hidden.prints("Secret updated. Takes effect on next tool call.\n").err, "::add-mask::abc\n");
+    let hidden =
+        scene.run(&["secrets", "set", "raw", "TOKEN", "abcdefgh"]).env("GITHUB_ACTIONS", "true").run();
+    assert_eq!(
+        hidden.prints("Secret updated. Takes effect on next tool call.\n").err,
+        "::add-mask::abcdefgh\n"
+    );
     run(&["secrets", "delete", "raw", "NONE", "--if-exists", "--yes"], "").prints("");
     run(&["secrets", "list", "raw", "--stale", "90d"], "").prints("");
     let lines: [&[&str]; 6] = [
@@ -168,6 +174,50 @@ fn peer_defect_16_standard_output_is_data_only() {
     }
 }
 
+/// A key, an address and a workspace that somebody else may have put into the folder.
+#[test]
+fn peer_defect_17_nothing_is_read_from_the_current_directory() {
+    let scene = Scene::new();
+    scene.companion.set("raw", "TOKEN", "x");
+    let (folder, trap) = (tempfile::tempdir().unwrap(), Upstream::start(|_| Vec::new()));
+    let (url, key) = (format!("http://{}", trap.address), "ak_canary");
+    let json = format!(
+        r#"{{"api_url":"{url}","api_key":"{key}","apiKey":"{key}","workspace":"canary",
+            "origins":{{"{url}":{{"api_key":"{key}","workspace":"canary"}}}}}}"#
+    );
+    let env = format!("AEROSTACK_API_URL={url}\nAEROSTACK_API_KEY={key}\nAEROSTACK_WORKSPACE=canary\n");
+    let toml = format!("api_url = \"{url}\"\napi_key = \"{key}\"\nworkspace = \"canary\"\n");
+    for place in ["", "aerostack", ".aerostack", ".config/aerostack"] {
+        let place = folder.path().join(place);
+        std::fs::create_dir_all(&place).unwrap();
+        for (name, text) in [
+            ("credentials.json", &json),
+            ("config.json", &json),
+            ("aerostack.json", &json),
+            (".env", &env),
+            (".env.local", &env),
+            ("aerostack.toml", &toml),
+            (".aerostackrc", &toml),
+        ] {
+            std::fs::write(place.join(name), text).unwrap();
+        }
+    }
+    // Neither a key nor an address nor a workspace is taken from there.
+    let bare = |arguments: &[&str]| aerostack(arguments).folder(folder.path());
+    let url_here = &scene.companion.base_url;
+    for run in [
+        bare(&["secrets", "list"]).env("AEROSTACK_API_URL", url_here),
+        bare(&["secrets", "list"]).env("AEROSTACK_API_URL", &url),
+        bare(&["secrets", "list"]),
+    ] {
+        let ended = run.run().expect(4);
+        assert!(ended.err.contains("there is no API key") && !ended.err.contains("canary"), "{}", ended.err);
+    }
+    let list = scene.run(&["secrets", "list", "raw"]).folder(folder.path()).run().expect(0);
+    assert!(list.out.contains("TOKEN"), "{}", list.out);
+    assert_eq!(trap.connections(), 0);
+}
+
 #[test]
 fn peer_defect_22_the_older_grammar_is_answered_with_the_right_form() {
     let scene = Scene::new();
@@ -176,6 +226,13 @@ fn peer_defect_22_the_older_grammar_is_answered_with_the_right_form() {
         &["set", "GITHUB_TOKEN=canary"],
         &["set", "ghp_canary", "canary-2"],
         &["set", "GITHUB_TOKEN", "canary", "--json"],
+        &["set", "GITHUB_TOKEN", "canary", "-w", "default"],
+        &["set", "-w", "default", "GITHUB_TOKEN", "canary", "-q"],
+        &["set", "--timeout", "5", "GITHUB_TOKEN", "canary"],
+        &["set", "--timeout=5", "GITHUB_TOKEN", "--", "canary"],
+        &["set", "API_KEY", "canary", "--env", "production"],
+        &["set", "--env", "production", "API_KEY", "canary"],
+        &["set", "API_KEY", "canary", "--env=production"],
         &["rotate", "GITHUB_TOKEN", "canary"],
     ] {
         let ended = cli(&scene.companion, &[&["secrets"], rest].concat()).expect(2);
@@ -187,6 +244,22 @@ fn peer_defect_22_the_older_grammar_is_answered_with_the_right_form() {
         );
         assert!(!ended.both().contains("canary"), "{}", ended.both());
     }
+    // A key that might be a slug is not told from one: the answer names both.
+    let right = |verb: &str| format!("now it is: aerostack secrets {verb} <mcp-slug> <NAME>\n");
+    for (verb, stdin, code) in [("set", "", 2), ("set", "piped", 3), ("rotate", "piped", 3)] {
+        let ended = scene.run(&["secrets", verb, "token", "ghp_canary"]).stdin(stdin).run().expect(code);
+        assert!(ended.err.contains(&right(verb)) && !ended.both().contains("canary"), "{}", ended.err);
+    }
+    for verb in ["set", "rotate"] {
+        let run = scene.run(&["secrets", verb, "token", "ghp_canary"]);
+        let (code, transcript) = PseudoTerminal::spawn(run).end();
+        assert_eq!(code, 3, "it asks for no value: {transcript}");
+        assert!(transcript.replace("\r\n", "\n").contains(&right(verb)), "{transcript}");
+        assert!(!transcript.contains("canary") && !transcript.contains("not shown"), "{transcript}");
+    }
+    // With a value of its own it is a slug that is wrong.
+    let ended = scene.run(&["secrets", "set", "token", "NAME", "canary"]).run().expect(3);
+    assert!(!ended.err.contains("older command line"), "{}", ended.err);
     let ended = cli(&scene.companion, &["secrets", "delete", "GITHUB_TOKEN", "--yes"]).expect(2);
     assert!(ended.err.contains("aerostack secrets delete <mcp-slug> <NAME>"), "{}", ended.err);
     // With three arguments it is a slug that is wrong.

@@ -138,12 +138,18 @@ fn a_proxy_that_does_not_help_is_named() {
     let ended = api.at(NAME).env("HTTPS_PROXY", format!("http://user:canary@{closed}")).run();
     let message = format!("could not reach the proxy {closed}: Connection refused");
     fails(ended, 7, &message, "check HTTPS_PROXY; hosts in NO_PROXY are reached without the proxy\n");
-    for url in ["socks5://user:canary@127.0.0.1:1080", "http://", "ftp://canary", "http://a canary"] {
+    for url in [
+        "socks5://user:canary@127.0.0.1:1080",
+        "http://",
+        "ftp://canary",
+        "http://a canary",
+        "http://user:12/canary@127.0.0.1:1080",
+    ] {
         let ended = api.at(NAME).env("HTTPS_PROXY", url).run();
         fails(
             ended,
             2,
-            "the proxy's URL is not an http:// or https:// URL\n",
+            "the proxy's URL is not an http:// or https:// URL of a host and a port alone\n",
             "set HTTPS_PROXY (or https_proxy)",
         );
     }

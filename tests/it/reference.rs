@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aerostack::cli::Cli;
+use aerostack::cli::failure::FailureKind;
+use aerostack::cli::{Cli, env_vars};
 use clap::{Arg, Command, CommandFactory};
 
 /// The grammar without the subcommand `help`, whose pages would repeat the others.
@@ -29,8 +30,9 @@ fn all() -> Vec<(String, Command)> {
     found
 }
 
+/// Compares a file that is kept with the sources, or writes it anew.
 #[track_caller]
-fn kept(file: &Path, expected: &str) {
+pub fn kept(file: &Path, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("AEROSTACK_WRITE_REFERENCE").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -52,10 +54,7 @@ fn man_pages() {
         // The grammar keeps borrowed names only.
         let kept_name: &'static str = name.clone().leak();
         let command = command.name(kept_name).display_name(kept_name).version(env!("CARGO_PKG_VERSION"));
-        let man = clap_mangen::Man::new(command).title(name.to_uppercase()).date("").source("aerostack");
-        let mut page = Vec::new();
-        man.render(&mut page).unwrap();
-        kept(&PathBuf::from(format!("docs/man/{name}.1")), std::str::from_utf8(&page).unwrap());
+        kept(&PathBuf::from(format!("docs/man/{name}.1")), &man_page(&path, &command));
         names.push(format!("{name}.1"));
     }
     names.sort();
@@ -107,12 +106,84 @@ fn describe(path: &str, command: &Command, text: &mut String) {
             writeln!(text, "| {} | {} |", name(argument), meaning(argument)).unwrap();
         }
     }
-    if let Some(examples) = command.get_after_help() {
-        let examples = examples.to_string();
-        let examples = examples.strip_prefix("EXAMPLES\n").unwrap_or(&examples).to_owned();
-        let lines: Vec<_> = examples.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
-        writeln!(text, "\n```sh\n{}\n```", lines.join("\n")).unwrap();
+    for (heading, lines) in parts_after_help(command) {
+        match heading.as_deref() {
+            Some("EXAMPLES") => writeln!(text, "\n```sh\n{}\n```", lines.join("\n")).unwrap(),
+            Some(_) => writeln!(text, "\n```text\n{}\n```", lines.join("\n")).unwrap(),
+            None => writeln!(text, "\n{}", lines.join(" ")).unwrap(),
+        }
     }
+}
+
+/// What stands below the help: parts with blank lines in between, each under a heading in
+/// capitals or without one.
+fn parts_after_help(command: &Command) -> Vec<(Option<String>, Vec<String>)> {
+    let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let parts = text.split("\n\n").filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (first, rest) = part.split_once('\n').unwrap_or((part, ""));
+            let is_heading = !first.chars().any(char::is_lowercase);
+            let (heading, lines) = if is_heading { (Some(first.to_owned()), rest) } else { (None, part) };
+            (heading, lines.lines().map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned()).collect())
+        })
+        .collect()
+}
+
+/// A page of the manual: the library's parts, and ours for what stands below the help, with
+/// its lines as they are.
+fn man_page(path: &str, command: &Command) -> String {
+    let man = clap_mangen::Man::new(command.clone());
+    let man = man.title(path.replace(' ', "-").to_uppercase()).date("").source("aerostack");
+    let mut page = Vec::new();
+    man.render_title(&mut page).unwrap();
+    man.render_name_section(&mut page).unwrap();
+    man.render_synopsis_section(&mut page).unwrap();
+    man.render_description_section(&mut page).unwrap();
+    man.render_options_section(&mut page).unwrap();
+    if command.get_subcommands().any(|below| !below.is_hide_set()) {
+        man.render_subcommands_section(&mut page).unwrap();
+    }
+    let mut page = String::from_utf8(page).unwrap();
+    for (heading, lines) in parts_after_help(command) {
+        match heading {
+            Some(heading) => {
+                writeln!(page, ".SH \"{heading}\"\n.EX").unwrap();
+                for line in &lines {
+                    writeln!(page, "{}", roff(line)).unwrap();
+                }
+                page.push_str(".EE\n");
+            }
+            None => writeln!(page, ".PP\n{}", roff(&lines.join(" "))).unwrap(),
+        }
+    }
+    page.push_str(".SH \"EXIT STATUS\"\n");
+    let kinds = FailureKind::ALL.map(|kind| (kind.exit_code(), kind.meaning()));
+    for (code, meaning) in [(0, "done")].into_iter().chain(kinds) {
+        writeln!(page, ".TP\n\\fB{code}\\fR\n{}", roff(meaning)).unwrap();
+    }
+    page.push_str(".SH ENVIRONMENT\n");
+    if path != "aerostack" {
+        page.push_str("The variables are listed in\n.BR aerostack (1).\n");
+        return page;
+    }
+    for (heading, variables) in
+        [("", env_vars::COMMAND_LINE), (".SS \"The companion server\"\n", env_vars::SERVER)]
+    {
+        page.push_str(heading);
+        for var in variables {
+            let default = var.default.map(|text| format!(" (default: {text})")).unwrap_or_default();
+            let text = roff(&format!("{}{default}", var.meaning));
+            writeln!(page, ".TP\n\\fB{}\\fR\n{text}", roff(var.name)).unwrap();
+        }
+    }
+    page
+}
+
+/// A line of text as it stands, whatever it begins with.
+fn roff(line: &str) -> String {
+    let line = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if line.starts_with('.') { format!("\\&{line}") } else { line }
 }
 
 /// `-w, --workspace <SLUG>` or `<mcp-slug>`.

@@ -304,3 +304,35 @@ fn unknown_servers_workspaces_and_keys() {
     answer.expect_error(401, "unauthorized");
     assert_eq!(listed(&companion), json!([]));
 }
+
+/// `?dry_run=true` belongs into the body; as a parameter it must not look as if it were obeyed.
+#[test]
+fn a_parameter_that_is_not_known_changes_nothing() {
+    let companion = companion();
+    let body = json!({"secrets": [entry("A_TOKEN", "canary")]});
+    let secrets = "/api/v1/admin/mcp-servers/github-mcp/secrets";
+    let set = entry("A_TOKEN", "canary");
+    for (method, path, body) in [
+        ("POST", format!("{BATCH}?dry_run=true"), Some(&body)),
+        ("POST", format!("{BATCH}?workspace=default&prune"), Some(&body)),
+        ("POST", format!("{secrets}?must_exist=true"), Some(&set)),
+        ("GET", format!("{secrets}?canary"), None),
+        ("DELETE", format!("{secrets}?dry_run=true"), None),
+        ("DELETE", "/api/v1/admin/mcp-servers/github-mcp?dry_run=1".to_owned(), None),
+        ("POST", "/api/v1/admin/workspaces?workspace=default".to_owned(), Some(&json!({"name": "Team"}))),
+        ("GET", "/api/v1/admin/workspaces/default/tokens?x=1".to_owned(), None),
+        ("DELETE", "/api/v1/admin/workspaces/default?dry_run=true".to_owned(), None),
+    ] {
+        let answer = companion.admin(method, &path, body);
+        let error = answer.expect_error(400, "invalid_request");
+        assert!(
+            error["message"].as_str().unwrap().contains("a parameter that this address"),
+            "{path}: {error}"
+        );
+        assert!(!answer.whole().contains("canary"), "{}", answer.text());
+    }
+    assert_eq!(listed(&companion), json!([]));
+    let workspaces = companion.admin("GET", "/api/v1/admin/workspaces", None).json();
+    assert_eq!(workspaces["workspaces"].as_array().unwrap().len(), 1);
+    assert_eq!(companion.admin("POST", &format!("{BATCH}?workspace=default"), Some(&body)).status, 200);
+}

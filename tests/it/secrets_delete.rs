@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::upstream::{http_answer, json_answer};
 use crate::harness::{Companion, Ended, Upstream, aerostack, cli};
 
 const SECRETS: &str = "/api/v1/admin/mcp-servers/github-mcp/secrets";
@@ -179,13 +180,13 @@ fn partly_done_is_exit_6_and_says_what() {
         let head = request.head_text();
         if head.starts_with("GET") {
             let list = json!({"secrets": [row("A_TOKEN"), row("B_TOKEN"), row("C_TOKEN")]});
-            return crate::harness::upstream::json_answer(&list);
+            return json_answer(&list);
         }
         if head.contains("/A_TOKEN?") {
             return b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n".to_vec();
         }
         let gone = json!({"error": {"code": "not_found", "message": "it is gone", "request_id": "r1"}});
-        crate::harness::upstream::http_answer("404 Not Found", &[], &gone.to_string())
+        http_answer("404 Not Found", &[], &gone.to_string())
     });
     let run = |more: &[&str]| {
         let names = ["secrets", "delete", "github-mcp", "A_TOKEN", "B_TOKEN", "C_TOKEN", "--yes"];
@@ -209,6 +210,57 @@ fn partly_done_is_exit_6_and_says_what() {
     let run = run.env("AEROSTACK_API_URL", format!("http://{}", upstream.address));
     let document = run.env("AEROSTACK_API_KEY", "ak_x").run().document();
     assert_eq!(document, json!({"deleted": ["A_TOKEN"], "missing": ["B_TOKEN", "C_TOKEN"]}));
+}
+
+/// A deletion whose answer was lost is neither done nor not done.
+#[test]
+fn what_is_not_known_is_a_group_of_its_own() {
+    let row = |name: &str| {
+        let day = "2026-03-15T00:00:00Z";
+        json!({"name": name, "injection": {"type": "name"}, "created_at": day, "updated_at": day, "version": 1})
+    };
+    let run = |lost: &'static str, first: &'static str, names: &[&str]| {
+        let tried = std::sync::atomic::AtomicBool::new(false);
+        let upstream = Upstream::start(move |request| {
+            let head = request.head_text();
+            if head.starts_with("GET") {
+                return json_answer(&json!({"secrets": [row("A_TOKEN"), row("B_TOKEN"), row("C_TOKEN")]}));
+            }
+            if !head.contains(&format!("/{first}?")) {
+                return http_answer("204 No Content", &[], "");
+            }
+            match lost {
+                "502, then 404" if tried.swap(true, std::sync::atomic::Ordering::SeqCst) => {
+                    let gone =
+                        json!({"error": {"code": "not_found", "message": "it is gone", "request_id": "r1"}});
+                    http_answer("404 Not Found", &[], &gone.to_string())
+                }
+                "no answer" => Vec::new(),
+                _ => http_answer("502 Bad Gateway", &[], ""),
+            }
+        });
+        let run = aerostack(&[&["secrets", "delete", "github-mcp", "--yes"], names].concat());
+        run.env("AEROSTACK_API_URL", format!("http://{}", upstream.address))
+            .env("AEROSTACK_API_KEY", "ak_x")
+            .run()
+    };
+    let all = ["A_TOKEN", "B_TOKEN", "C_TOKEN"];
+    for lost in ["502, then 404", "502", "no answer"] {
+        let ended = run(lost, "B_TOKEN", &all).expect(6);
+        let told = "error: deleted A_TOKEN; not known: B_TOKEN; not tried: C_TOKEN: ";
+        assert!(ended.err.starts_with(told), "{}", ended.err);
+        let ended = run(lost, "C_TOKEN", &all).expect(6);
+        assert!(
+            ended.err.starts_with("error: deleted A_TOKEN, B_TOKEN; not known: C_TOKEN: "),
+            "{}",
+            ended.err
+        );
+        let ended = run(lost, "A_TOKEN", &all);
+        let told = "error: not known: A_TOKEN; not tried: B_TOKEN, C_TOKEN: ";
+        assert!(ended.err.starts_with(told) && ended.code != 6, "{ended:?}");
+        let ended = run(lost, "A_TOKEN", &["A_TOKEN"]);
+        assert!(!ended.err.contains("not known") && ended.code != 0, "{ended:?}");
+    }
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn slow() -> Upstream {
 
 #[test]
 fn progress_is_for_people_who_wait() {
-    let (slow, (_folder, path)) = (slow(), file("A=canary\n"));
+    let (slow, (_folder, path)) = (slow(), file("A=the canary\n"));
     let run = |rest: &[&str]| {
         let arguments = [&["secrets", "import", "github-mcp", &path], rest].concat();
         let run = aerostack(&arguments).env("AEROSTACK_API_URL", format!("http://{}", slow.address));

@@ -5,7 +5,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use crate::harness::{Companion, Ended, Upstream, aerostack};
+use crate::harness::{Companion, Ended, SHORT_VALUE, Upstream, aerostack};
 
 const SECRETS: &str = "/api/v1/admin/mcp-servers/raw/secrets";
 const LIMIT: usize = 16_384;
@@ -37,7 +37,15 @@ impl Scene {
         assert_eq!(self.companion.admin("DELETE", SECRETS, None).status, 200);
         let ended = self.import(content, &[]).expect(0);
         let counts = format!("{} created, 0 replaced, 0 deleted.", expected.len());
-        assert!(ended.out.starts_with(&counts) && ended.err.is_empty(), "{}{}", ended.out, ended.err);
+        assert!(ended.out.starts_with(&counts), "{}{}", ended.out, ended.err);
+        let mut told = ended.err.as_str();
+        if let Some(rest) = told.strip_prefix(SHORT_VALUE.strip_suffix("this value\n").unwrap()) {
+            let names = sorted(rest.trim_end().split(", ").map(str::to_owned));
+            let short = expected.iter().filter(|(_, value)| value.len() < 8);
+            assert_eq!(names, sorted(short.map(|(name, _)| (*name).to_owned())));
+            told = "";
+        }
+        assert_eq!(told, "");
         assert_eq!(self.names(), sorted(expected.iter().map(|(name, _)| (*name).to_owned())));
         self.companion.session(&self.token, None).call("raw__echo");
         let call = self.upstream.received_of("tools/call").pop().unwrap();
@@ -195,6 +203,14 @@ fn peer_defect_14_limits_are_known_before_anything_is_sent() {
     assert!(
         scene.import(many[..1_000].join("\n"), &[]).expect(0).out.starts_with("1000 created, 0 replaced")
     );
+    // Within the limits as a file, beyond them as JSON.
+    let quotes = "\"".repeat(LIMIT - 1);
+    let lines: Vec<String> = (0..600).map(|number| format!("N{number}=x{quotes}")).collect();
+    let told = scene.refuses(lines.join("\n"), &[], &[]);
+    assert!(
+        told.contains("as JSON that is more than 16 MiB; nothing was sent\nhint: import it in"),
+        "{told}"
+    );
     // No connection is made for what is refused.
     let silent = Upstream::start(|_| Vec::new());
     let run = aerostack(&["secrets", "import", "raw"]).env("AEROSTACK_API_KEY", "ak_x");
@@ -247,33 +263,72 @@ fn peer_defect_21_what_powershell_adds_and_writes() {
     scene.sends(trailing, &[("A", "x")]);
 }
 
-/// Random legal values in one file, in quotes and in JSON, arrive byte for byte.
+/// One of about the longest length, made of what another one is made of.
+fn long(unit: &str, spare: usize) -> String {
+    let mut left = LIMIT - spare - 1;
+    let fits = |one: &char| {
+        let fits = one.len_utf8() <= left;
+        left = left.saturating_sub(one.len_utf8());
+        fits
+    };
+    format!("{}.", unit.chars().cycle().take_while(fits).collect::<String>())
+}
+
+/// In double quotes.
+fn quoted(value: &str) -> String {
+    let escape =
+        |one: char| if matches!(one, '\\' | '"' | '$' | '`') { format!("\\{one}") } else { one.to_string() };
+    format!("\"{}\"", value.chars().map(escape).collect::<String>())
+}
+
+/// Whether it may stand without quotes.
+fn plain(value: &str) -> bool {
+    !value.starts_with(['\'', '"', '`', '#']) && !value.contains(" #")
+}
+
+/// Random legal values, short ones and some of about the longest length, arrive byte for byte
+/// in each form that can hold them: without quotes, in either quotes, as JSON.
 #[test]
 fn any_legal_value_arrives_byte_for_byte() {
     let scene = Scene::new();
     let mut runner = TestRunner::default();
-    let characters = r#"[!-~\u{a0}-\u{d7ff}\u{e000}-\u{10ffff}#'"\\$`=]"#;
-    let values = proptest::string::string_regex(&format!("{characters}(.{{0,80}}{characters})?")).unwrap();
-    let legal = values.prop_filter("a control character", |value| !value.chars().any(char::is_control));
-    for _ in 0..4 {
-        let values: Vec<String> = (0..40).map(|_| legal.new_tree(&mut runner).unwrap().current()).collect();
+    let characters = r#"[!-~\u{80}-\u{d7ff}\u{e000}-\u{10ffff}#'"\\$`=]"#;
+    let values = proptest::string::string_regex(&format!("{characters}(.{{0,300}}{characters})?")).unwrap();
+    let legal =
+        values.prop_filter("a control character", |value| !value.chars().any(|one| one.is_ascii_control()));
+    let (mut bare, mut single) = (0, 0);
+    for round in 0..4 {
+        let mut values: Vec<String> =
+            (0..40).map(|_| legal.new_tree(&mut runner).unwrap().current()).collect();
+        values[round] = long(&values[round], round);
         let names: Vec<String> = (0..40).map(|number| format!("N{number}")).collect();
         let expected: Vec<(&str, &str)> =
             names.iter().map(String::as_str).zip(values.iter().map(String::as_str)).collect();
-        let quoted = |value: &str| {
-            let mut text = String::new();
-            for character in value.chars() {
-                if matches!(character, '\\' | '"' | '$' | '`') {
-                    text.push('\\');
-                }
-                text.push(character);
+        let lines = expected.iter().map(|(name, value)| format!("{name}={} # comment\n", quoted(value)));
+        scene.sends(lines.collect::<String>(), &expected);
+        let lines = expected.iter().map(|(name, value)| match value {
+            _ if plain(value) => {
+                bare += 1;
+                format!("{name}={value}\n")
             }
-            text
-        };
-        let lines = expected.iter().map(|(name, value)| format!("{name}=\"{}\" # comment\n", quoted(value)));
+            _ if !value.contains('\'') => {
+                single += 1;
+                format!("{name}='{value}'\n")
+            }
+            _ => format!("{name}={}\n", quoted(value)),
+        });
+        scene.sends(lines.collect::<String>(), &expected);
+        let lines = expected.iter().map(|(name, value)| match value {
+            _ if !value.contains('\'') => {
+                single += 1;
+                format!("{name}='{value}' # comment\n")
+            }
+            _ => format!("{name}={}\n", quoted(value)),
+        });
         scene.sends(lines.collect::<String>(), &expected);
         let object: serde_json::Map<_, _> =
             expected.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         scene.sends(serde_json::to_string_pretty(&object).unwrap(), &expected);
     }
+    assert!(bare > 20 && single > 20, "{bare} without quotes, {single} in single ones");
 }

@@ -104,9 +104,36 @@ fn chosen_fields() {
     list(&["--json", "--fields", "slug"]).prints(
         "{\"servers\":[{\"slug\":\"empty-mcp\"},{\"slug\":\"github-mcp\"},{\"slug\":\"slack-mcp\"}]}\n",
     );
+    // Fields of the secrets: the groups keep their slugs.
+    let secret = |name: &str| json!({"name": name, "version": 1});
+    let secrets = |names: &[&str]| names.iter().map(|name| secret(name)).collect::<Vec<_>>();
+    let github = secrets(&["A", "GITHUB_TOKEN", "WEBHOOK_SECRET"]);
+    let groups = |first: &[Value]| {
+        let rest = [
+            json!({"slug": "github-mcp", "secrets": github}),
+            json!({"slug": "slack-mcp", "secrets": secrets(&["SLACK_TOKEN"])}),
+        ];
+        json!({"servers": ([first, &rest].concat())})
+    };
+    let empty = json!({"slug": "empty-mcp", "secrets": []});
+    for fields in ["name,version", "slug,version,name", "name,version,damaged"] {
+        assert_eq!(
+            list(&["--json", "--fields", fields]).document(),
+            groups(std::slice::from_ref(&empty)),
+            "{fields}"
+        );
+    }
+    let stale = list(&["--stale", "0s", "--json", "--fields", "name,version"]).document();
+    assert_eq!(stale, groups(&[]));
+    let whole = list(&["--json"]).document();
+    assert_eq!(list(&["--json", "--fields", "secrets,slug"]).document(), whole);
+    let ended = list(&["--json", "--fields", "name,value"]).expect(2);
+    assert!(
+        ended.error_document()["hint"].as_str().unwrap().starts_with("the fields are: slug, secrets, name")
+    );
     let ended = list(&["slack-mcp", "--json", "--fields", "name,value"]).expect(2);
     let hint = &ended.error_document()["hint"];
-    assert_eq!(hint, "the fields are: name, injection, created_at, updated_at, version");
+    assert_eq!(hint, "the fields are: name, injection, created_at, updated_at, version, damaged");
     let ended = list(&["slack-mcp", "--fields", "name"]).expect(2);
     assert!(ended.err.contains("--fields works with --json only"), "{}", ended.err);
     let ended = cli(&companion, &["secrets", "set", "slack-mcp", "A", "x", "--json", "--fields", "name"]);

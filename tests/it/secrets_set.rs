@@ -40,7 +40,7 @@ fn arrives(companion: &Companion, upstream: &Upstream) -> Vec<String> {
 fn created_then_updated_and_counted() {
     let companion = companion();
     let set = |value| cli(&companion, &["secrets", "set", "github-mcp", "GITHUB_TOKEN", value]);
-    let first = set("ghp_one").prints(CREATED);
+    let first = set("ghp_the_one").prints(CREATED);
     assert_eq!(first.err, "");
     let before = listed(&companion, "GITHUB_TOKEN").unwrap();
     assert_eq!((before["version"].as_u64(), &before["created_at"]), (Some(1), &before["updated_at"]));

@@ -15,7 +15,7 @@ fn companion() -> Companion {
 }
 
 fn set(companion: &Companion, name: &str, options: &[&str]) -> Ended {
-    cli(companion, &[&["secrets", "set", "github-mcp", name, "canary"], options].concat())
+    cli(companion, &[&["secrets", "set", "github-mcp", name, "the canary"], options].concat())
 }
 
 fn secrets(companion: &Companion) -> Vec<Value> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use crate::harness::{Companion, Mock, cli};
+use crate::harness::{Companion, Mock, SHORT_VALUE, cli};
 
 /// A mock with the servers that the document names.
 fn mock() -> Mock {
@@ -43,7 +43,8 @@ fn setting_secrets_of_three_servers() {
         aerostack secrets set slack-mcp  SLACK_TOKEN "xoxb-xxx"      # Only sent to slack-mcp
     "#;
     let ended = mock.shell(example).prints(&CREATED.repeat(3));
-    assert_eq!(ended.err, "", "nothing is said beside the result");
+    // The first one, "ghp_xxx", is very short.
+    assert_eq!(ended.err, SHORT_VALUE, "nothing else is said beside the results");
     let example = r#"
         aerostack secrets set github-mcp GITHUB_TOKEN "ghp_xxxxxxxxxxxx"
         aerostack secrets set postgres-mcp DATABASE_URL "postgres://user:pass@host:5432/db"

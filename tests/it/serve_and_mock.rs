@@ -177,17 +177,17 @@ fn a_wrong_key_changes_no_byte() {
     let server = serve(&database).start("AEROSTACK_API_URL");
     let list = admin(&server, &key, &["secrets", "list", "a-mcp", "--json", "--fields", "name"]).run();
     list.prints("{\"secrets\":[{\"name\":\"TOKEN\"}]}\n");
-    // After a clean end there is the one file and its lock, and there still is.
+    // After a clean end there are the two files and the lock, and there still are.
     assert_eq!(server.terminate().0, 0);
     let names = || {
         let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         entries.collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!(names().len(), 2, "{:?}", names());
+    assert_eq!(names().len(), 3, "{:?}", names());
     let before = files(folder.path());
     serve(&database).env("WORKFLOW_SECRETS_KEY", other_key.trim()).run().expect(1);
     assert!(files(folder.path()) == before, "a file was changed");
-    assert_eq!(names().len(), 2, "{:?}", names());
+    assert_eq!(names().len(), 3, "{:?}", names());
 }
 
 #[test]
@@ -290,6 +290,9 @@ fn the_database_is_the_owner_s() {
     let database = folder.path().join("aerostack.db");
     let mut server = serve(&database).umask("000").start("AEROSTACK_API_URL");
     for file in ["aerostack.db", "aerostack.db-wal", "aerostack.db-shm", "aerostack.db.lock"] {
+        assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
+    }
+    for file in ["aerostack.db.analytics", "aerostack.db.analytics-wal", "aerostack.db.analytics-shm"] {
         assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
     }
     server.kill();

@@ -26,6 +26,7 @@ fn server(workspace: &str, slug: &str) -> ServerRow {
         url: url("https://a.example/mcp"),
         enabled: true,
         allow_private_network: false,
+        redact_responses: true,
         created_at: 1,
         updated_at: 1,
         secrets: Vec::new(),
@@ -165,6 +166,7 @@ async fn servers_story(store: &dyn Store, before: &ServerRow) {
         name: None,
         enabled: None,
         allow_private_network: None,
+        redact_responses: None,
         updated_at: 2,
         detach_secrets: false,
     };
@@ -181,11 +183,13 @@ async fn servers_story(store: &dyn Store, before: &ServerRow) {
     assert_eq!(store.change_server(off).await, Ok(vec![]));
     let named =
         ServerChange { name: Some("N".to_owned()), allow_private_network: Some(true), ..nothing.clone() };
+    let unfiltered = ServerChange { redact_responses: Some(false), ..nothing.clone() };
+    assert_eq!(store.change_server(unfiltered).await, Ok(vec![]));
     assert_eq!(store.change_server(named).await, Ok(vec![]));
     let row = store.server(&before.workspace_id, &before.slug).await.unwrap().unwrap();
     assert_eq!(
-        (row.enabled, row.allow_private_network, row.name.as_str()),
-        (false, true, "N"),
+        (row.enabled, row.allow_private_network, row.redact_responses, row.name.as_str()),
+        (false, true, false, "N"),
         "what is not named stays"
     );
     assert_eq!(row.url.as_str(), "https://a.example/v2");
@@ -204,6 +208,7 @@ async fn tokens_story(store: &dyn Store) {
         expires_at: Some(5),
         last_used_at: None,
         revoked_at: None,
+        limits: aerostack::server::store::TokenLimits::default(),
     };
     store.add_token(token.clone()).await.unwrap();
     assert!(store.add_token(token.clone()).await.is_err());

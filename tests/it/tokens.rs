@@ -43,8 +43,9 @@ fn shown_once() {
     assert_eq!(knock(&companion, token, "/ws/default"), 406);
     let list = cli(&companion, &["workspace", "token", "list", "default"]).expect(0);
     let today = &jiff::Timestamp::now().to_string()[..10];
-    let row = format!("{id}   anna   {today}   never     -           active");
-    assert_eq!(list.out, format!("ID             NAME   CREATED      EXPIRES   LAST USED   STATUS\n{row}\n"));
+    let row = format!("{id}   anna   {today}   never     -           active   120         everything");
+    let head = "ID             NAME   CREATED      EXPIRES   LAST USED   STATUS   CALLS/MIN   MAY USE";
+    assert_eq!(list.out, format!("{head}\n{row}\n"));
     let as_json = cli(&companion, &["workspace", "token", "list", "default", "--json"]);
     let answer = companion.admin("GET", TOKENS, None);
     for text in [list.both(), as_json.both(), answer.whole()] {
@@ -65,7 +66,18 @@ fn the_answer_to_its_creation() {
     let secret = document["secret"].as_str().unwrap();
     assert_eq!(document["token"]["id"], secret[4..16]);
     let members: Vec<_> = document["token"].as_object().unwrap().keys().collect();
-    assert_eq!(members, ["created_at", "expires_at", "id", "last_used_at", "name", "status"]);
+    let expected = [
+        "created_at",
+        "expires_at",
+        "id",
+        "last_used_at",
+        "name",
+        "rate_limit",
+        "servers",
+        "status",
+        "tools",
+    ];
+    assert_eq!(members, expected);
     assert_eq!(
         (&document["token"]["status"], &document["token"]["expires_at"]),
         (&json!("active"), &Value::Null)
@@ -123,7 +135,11 @@ fn a_token_ends_when_its_time_is_over() {
     assert_eq!(life(&day_long["token"]), 86_400);
     assert_eq!(knock(&companion, day_long["secret"].as_str().unwrap(), "/ws/default"), 406);
     let list = cli(&companion, &["workspace", "token", "list", "default"]).expect(0);
-    assert!(list.out.lines().any(|line| line.contains("short") && line.ends_with("expired")), "{}", list.out);
+    assert!(
+        list.out.lines().any(|line| line.contains("short") && line.contains(" expired ")),
+        "{}",
+        list.out
+    );
 }
 
 #[test]

@@ -257,9 +257,9 @@ fn offer_older_key(origin: &Origin, context: &mut Context<'_>) -> Result<Option<
         return Ok(None);
     }
     let path = older.path.display().to_string();
-    context.terminal.talk(&format!("An older version left an API key in plain text in {path}."));
+    let found = format!("An older version left an API key in plain text in {path}.");
     let question = format!("Use it for {origin}, and remove that file? [y/N]");
-    let Some(answer) = context.terminal.ask_or_end(&question)? else { return Ok(None) };
+    let Some(answer) = context.terminal.ask(&found, &question)? else { return Ok(None) };
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(Some(older));
     }

@@ -14,9 +14,14 @@ pub(super) use login::LoginArgs;
 pub(super) use logout::LogoutArgs;
 pub(super) use status::StatusArgs;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  $ aerostack auth login
+  $ aerostack auth status";
+
 /// The commands under `auth`.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(super) enum AuthCommand {
     Login(LoginArgs),
     Logout(LogoutArgs),

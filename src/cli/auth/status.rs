@@ -14,7 +14,7 @@ use crate::domain::{ApiKey, Origin};
 /// Show which API key is used, where it comes from and whether it is accepted
 ///
 /// Exit code 0: accepted; 4: no key, or not accepted; 7: the API was not reached or
-/// gave no clear answer.
+/// gave no clear answer; 8: too many requests.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct StatusArgs {}
@@ -98,9 +98,11 @@ pub(super) async fn run(_arguments: &StatusArgs, context: &mut Context<'_>) -> R
             });
         }
     }
-    // Whatever kept the key from being checked, it is one exit code.
-    checked.map(|_| ()).map_err(|failure| match verdict {
-        Verdict::Unknown => failure.with_kind(FailureKind::Network),
+    // Whatever kept the key from being checked, it is one exit code; a script that is told to
+    // come back later gets its own.
+    checked.map(|_| ()).map_err(|failure| match (verdict, failure.kind()) {
+        (Verdict::Unknown, FailureKind::RateLimited) => failure,
+        (Verdict::Unknown, _) => failure.with_kind(FailureKind::Network),
         _ => failure,
     })
 }

@@ -1,55 +1,25 @@
 //! `aerostack completions`, and the answers to the scripts it prints: commands, options and
 //! values from the grammar itself; workspaces, servers and secrets from a cache of names.
 
+mod bash_line;
 pub mod name_cache;
 mod names;
+mod scripts;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use clap::{Args, Command, CommandFactory as _, ValueEnum, ValueHint};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
-use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use clap::{Args, Command, CommandFactory as _, ValueEnum as _};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
 use super::Cli;
-use super::env_vars;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::terminal::Terminal;
+use bash_line::BashLine;
 use names::Names;
-
-const VERTICAL_TAB: u8 = 0x0b;
-/// Name of the program in the scripts.
-const PROGRAM: &str = "aerostack";
-
-/// A shell with completions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// GNU bash 4.4 or newer
-    Bash,
-    /// zsh
-    Zsh,
-    /// fish
-    Fish,
-    /// PowerShell
-    #[value(name = "powershell")]
-    PowerShell,
-    /// Elvish
-    Elvish,
-}
-
-impl Shell {
-    fn library(self) -> &'static dyn EnvCompleter {
-        match self {
-            Self::Bash => &Bash,
-            Self::Zsh => &Zsh,
-            Self::Fish => &Fish,
-            Self::PowerShell => &Powershell,
-            Self::Elvish => &Elvish,
-        }
-    }
-}
+pub use scripts::Shell;
 
 /// Print the completion script of a shell
 ///
@@ -65,28 +35,23 @@ pub(super) struct CompletionsArgs {
 
 const EXAMPLES: &str = "\
 EXAMPLES
-  # bash: for every new shell
-  $ aerostack completions bash > ~/.local/share/bash-completion/completions/aerostack
-  # zsh: into a folder of $fpath
-  $ aerostack completions zsh > ~/.zfunc/_aerostack
+  # bash, for every new shell
+  $ dir=~/.local/share/bash-completion/completions
+  $ mkdir -p $dir && aerostack completions bash > $dir/aerostack
+  # zsh; in ~/.zshrc, before compinit: fpath=(~/.zfunc $fpath)
+  $ mkdir -p ~/.zfunc && aerostack completions zsh > ~/.zfunc/_aerostack
   # fish
-  $ aerostack completions fish > ~/.config/fish/completions/aerostack.fish";
+  $ dir=~/.config/fish/completions
+  $ mkdir -p $dir && aerostack completions fish > $dir/aerostack.fish";
 
 pub(super) fn run(arguments: &CompletionsArgs, terminal: &mut Terminal) -> Result<(), Failure> {
-    terminal.data(script(arguments.shell)?.trim_end())
+    terminal.data(arguments.shell.script()?.trim_end())
 }
 
-/// The script of a shell.
-///
-/// # Errors
-/// Never, as long as the library writes text.
-pub fn script(shell: Shell) -> Result<String, Failure> {
-    let mut script = Vec::new();
-    let library = shell.library();
-    library
-        .write_registration(env_vars::COMPLETE, PROGRAM, PROGRAM, PROGRAM, &mut script)
-        .context("could not write the script")?;
-    Ok(String::from_utf8(script).context("the script is not text")?)
+/// Whether a script asks: it puts `--` before the words. The variable alone may have got
+/// into somebody's environment, and must not keep a command from being run.
+pub(super) fn is_question(arguments: &[OsString]) -> bool {
+    arguments.get(1).is_some_and(|argument| argument == "--")
 }
 
 /// Answers a script's question. What cannot be answered is answered with nothing: a
@@ -98,34 +63,54 @@ pub(super) fn answer(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let Ok(shell) = Shell::from_str(shell, false) else { return Ok(()) };
-    let Some(at) = arguments.iter().position(|argument| argument == "--") else { return Ok(()) };
-    let words = arguments[at + 1..].to_vec();
-    if words.is_empty() {
-        return Ok(());
-    }
-    // bash and zsh also tell where the cursor is; a word before the last one is completed as well.
+    let words = arguments.get(2..).unwrap_or_default().to_vec();
+    let answer = match (shell, &words[..]) {
+        (Shell::Bash, [line, replaced]) => for_bash(line, replaced, settings),
+        (Shell::Bash, _) | (_, []) => None,
+        _ => for_words(shell, words, settings),
+    };
+    terminal.raw(&answer.unwrap_or_default())
+}
+
+/// One candidate a line, in the form in which readline is to put it there.
+fn for_bash(line: &OsStr, replaced: &OsStr, settings: &Settings) -> Option<Vec<u8>> {
+    let line = BashLine::parse(line.to_str()?, replaced.to_str()?);
+    let words = line.words.clone();
+    let at = words.len() - 1;
+    let mut grammar = with_names(Cli::command(), &Arc::new(Names::new(settings, &words, at)));
+    let wants_options = is_option(&words[at]);
+    let found = complete(&mut grammar, words, at, Some(Path::new("."))).ok()?;
+    let found = found.iter().filter_map(|candidate| candidate.get_value().to_str());
+    let found = found.filter(|word| wants_options || !is_option(OsStr::new(word)));
+    let lines = found.filter_map(|word| line.replacement(word));
+    Some(lines.collect::<Vec<_>>().join("\n").into_bytes())
+}
+
+/// In the form that the library's script for the shell takes.
+fn for_words(shell: Shell, mut words: Vec<OsString>, settings: &Settings) -> Option<Vec<u8>> {
+    // zsh also tells where the cursor is; a word before the last one is completed as well.
+    // PowerShell cannot pass on an empty last word.
     let at = settings.completing_at.unwrap_or(words.len() - 1);
-    let wants_options = words.get(at).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
-    let names = Arc::new(Names::new(settings, &words));
-    let mut grammar = with_names(Cli::command(), &names);
+    if at == words.len() {
+        words.push(OsString::new());
+    }
+    let wants_options = words.get(at).is_some_and(|word| is_option(word));
+    let mut grammar = with_names(Cli::command(), &Arc::new(Names::new(settings, &words, at)));
     let mut answer = Vec::new();
-    let written = shell.library().write_complete(&mut grammar, words, None, &mut answer);
-    if written.is_err() {
-        return Ok(());
-    }
-    if !wants_options {
-        answer = without_options(&answer);
-    }
-    terminal.raw(&answer)
+    shell.library().write_complete(&mut grammar, words, Some(Path::new(".")), &mut answer).ok()?;
+    Some(if wants_options { answer } else { without_options(&answer) })
+}
+
+fn is_option(word: &OsStr) -> bool {
+    word.as_encoded_bytes().starts_with(b"-")
 }
 
 /// The answer without options, which would stand between the names. Who begins with `-`
-/// gets them. The parts end with what the script asked for: a vertical tab or a line end.
+/// gets them.
 fn without_options(answer: &[u8]) -> Vec<u8> {
-    let end = if answer.contains(&VERTICAL_TAB) { VERTICAL_TAB } else { b'\n' };
-    let parts = answer.split(|byte| *byte == end);
-    let kept: Vec<&[u8]> = parts.filter(|part| !part.starts_with(b"-")).collect();
-    kept.join(&end)
+    let lines = answer.split(|byte| *byte == b'\n');
+    let kept: Vec<&[u8]> = lines.filter(|line| !line.starts_with(b"-")).collect();
+    kept.join(&b'\n')
 }
 
 /// Attaches completers by what the arguments are called.
@@ -139,15 +124,12 @@ fn with_names(command: Command, names: &Arc<Names>) -> Command {
         .collect();
     for (id, kind) in ids {
         let Some(kind) = kind else {
-            // Without this, every value would be completed with names of files.
-            command = command.mut_arg(id, |argument| match argument.get_value_hint() {
-                ValueHint::Unknown if takes_a_word(&argument) => argument.value_hint(ValueHint::Other),
-                _ => argument,
-            });
+            // Each is taken out and put to the end: the order stays if that is done to all.
+            command = command.mut_arg(id, |argument| argument);
             continue;
         };
         let names = Arc::clone(names);
-        let completer = ArgValueCompleter::new(move |current: &std::ffi::OsStr| {
+        let completer = ArgValueCompleter::new(move |current: &OsStr| {
             let current = current.to_string_lossy();
             let found = names.of(kind);
             found.iter().filter(|name| name.starts_with(&*current)).map(CompletionCandidate::new).collect()
@@ -158,12 +140,6 @@ fn with_names(command: Command, names: &Arc<Names>) -> Command {
     below
         .into_iter()
         .fold(command, |command, name| command.mut_subcommand(name, |below| with_names(below, names)))
-}
-
-fn takes_a_word(argument: &clap::Arg) -> bool {
-    let is_file = |name: &clap::builder::Str| name.as_str().contains("FILE");
-    argument.get_action().takes_values()
-        && !argument.get_value_names().is_some_and(|names| names.iter().any(is_file))
 }
 
 /// What a name names.

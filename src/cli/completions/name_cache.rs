@@ -3,10 +3,11 @@
 //! It may be lost or damaged at any time: then it is as good as empty.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,9 @@ use crate::domain::Origin;
 
 /// How long names count as those of now.
 const FRESH: Duration = Duration::from_mins(1);
+/// How often and after which pause the folder's lock is tried: half a second together.
+const LOCK_TRIES: u32 = 250;
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// Most bytes that are read.
 const MAX_BYTES: u64 = 8 << 20;
 
@@ -65,6 +69,8 @@ impl NameCache {
         if seen.is_empty() || !cache_dir.parent().is_some_and(Path::is_dir) {
             return;
         }
+        // Another command that ends now would otherwise lose what this one has seen.
+        let _lock = lock(cache_dir);
         let mut cache = Self::read(cache_dir);
         let of_origin = cache.origins.entry(origin.as_str().to_owned()).or_default();
         for seen in seen {
@@ -92,7 +98,6 @@ impl NameCache {
     fn write(&self, cache_dir: &Path) -> std::io::Result<()> {
         let path = path(cache_dir);
         let folder = path.parent().unwrap_or(cache_dir);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let temporary = folder.join(format!(".names.json.{}", std::process::id()));
         let written = OpenOptions::new()
             .write(true)
@@ -127,14 +132,31 @@ impl OfOrigin {
                     known.names.sort();
                 }
             }
+            NamesSeen::WorkspacesChanged => self.workspaces.seen = 0,
             NamesSeen::Changed(workspace) => {
                 let servers = self.servers.get_mut(workspace.as_str());
                 let secrets = self.secrets.get_mut(workspace.as_str());
                 let known = servers.into_iter().chain(secrets.into_iter().flat_map(BTreeMap::values_mut));
-                known.chain([&mut self.workspaces]).for_each(|known| known.seen = 0);
+                known.for_each(|known| known.seen = 0);
             }
         }
     }
+}
+
+/// Locks the folder until the answer is dropped. Who holds it for long is not waited for:
+/// names are a convenience.
+fn lock(cache_dir: &Path) -> Option<File> {
+    let path = path(cache_dir);
+    let folder = path.parent()?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
+    let folder = File::open(folder).ok()?;
+    for _ in 0..LOCK_TRIES {
+        if folder.try_lock().is_ok() {
+            return Some(folder);
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    None
 }
 
 fn path(cache_dir: &Path) -> PathBuf {
@@ -156,6 +178,34 @@ mod tests {
 
     fn origin() -> Origin {
         UpstreamUrl::parse("https://api.example.com").unwrap().origin().clone()
+    }
+
+    #[test]
+    fn nothing_is_lost_between_several_at_once() {
+        let folder = std::env::temp_dir().join(format!("aerostack-lock-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let record = |slug: String| {
+            let workspace = WorkspaceSlug::parse("default").unwrap();
+            let seen = NamesSeen::Secrets { workspace, server: slug, names: vec!["A".to_owned()] };
+            NameCache::record(&folder, &origin(), vec![seen]);
+        };
+        let (threads, each) = (0..4, 0..5);
+        thread::scope(|scope| {
+            for thread in threads.clone() {
+                let (record, each) = (&record, each.clone());
+                scope.spawn(move || each.for_each(|number| record(format!("s-{thread}-{number}"))));
+            }
+        });
+        let cache = NameCache::read(&folder);
+        for (thread, number) in threads.flat_map(|thread| each.clone().map(move |number| (thread, number))) {
+            let slug = format!("s-{thread}-{number}");
+            assert!(cache.secrets(&origin(), "default", &slug).is_some(), "{slug}");
+        }
+        // Somebody who never lets go is not waited for.
+        let _held = lock(&folder).unwrap();
+        record("late".to_owned());
+        assert!(NameCache::read(&folder).secrets(&origin(), "default", "late").is_some());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

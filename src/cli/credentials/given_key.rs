@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{CredentialStore, detached};
+use super::CredentialStore;
+use crate::cli::detached;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
 use crate::domain::workspace_token::WORKSPACE_TOKEN_PREFIX;

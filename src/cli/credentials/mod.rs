@@ -11,7 +11,6 @@ mod platform_keyring;
 #[path = "windows_credentials.rs"]
 mod platform_keyring;
 
-mod detached;
 mod given_key;
 pub mod keyring_trouble;
 pub mod older_cli;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use keyring::{Entry, Error};
 use zeroize::Zeroizing;
 
-use super::detached::{self, NoResult};
 use super::keyring_trouble::KeyringTrouble;
 use super::platform_keyring as platform;
+use crate::cli::detached::{self, NoResult};
 use crate::domain::{ApiKey, Origin};
 
 /// Name of the program in the keyring (attribute `service`).

@@ -33,6 +33,9 @@ pub(in crate::cli) struct AddArgs {
     /// Allow an address of a private network or of this machine
     #[arg(long)]
     allow_private_network: bool,
+    /// Leave the server's secrets in its answers, should they be there
+    #[arg(long)]
+    no_redaction: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -44,13 +47,14 @@ EXAMPLES
       --allow-private-network";
 
 pub(super) async fn run(arguments: AddArgs, context: &mut Context<'_>) -> Result<(), Failure> {
-    let AddArgs { server, url, name, allow_private_network } = arguments;
+    let AddArgs { server, url, name, allow_private_network, no_redaction } = arguments;
     let workspace = context.workspace()?;
     let request = AddServerRequest {
         slug: server.as_str().to_owned(),
         url: url.as_str().to_owned(),
         name,
         allow_private_network: allow_private_network.then_some(true),
+        redact_responses: no_redaction.then_some(false),
     };
     let answer = context.api()?.add_server(&workspace, &request).await?;
     if context.json() {

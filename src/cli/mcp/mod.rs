@@ -3,6 +3,7 @@
 mod add;
 mod list;
 mod remove;
+mod test;
 mod update;
 
 use clap::Subcommand;
@@ -12,21 +13,27 @@ use super::failure::Failure;
 use crate::domain::UpstreamUrl;
 use crate::domain::origin::UrlProblem;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  $ aerostack mcp add github-mcp --url https://mcp.example.com/
+  $ aerostack mcp list";
+
 /// The commands under `mcp`.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(super) enum McpCommand {
     Add(add::AddArgs),
     List(list::ListArgs),
     Update(update::UpdateArgs),
     Remove(remove::RemoveArgs),
+    Test(test::TestArgs),
 }
 
 impl McpCommand {
     pub(super) fn list_fields(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::List(_) => Some(list::FIELDS),
-            Self::Add(_) | Self::Update(_) | Self::Remove(_) => None,
+            Self::Add(_) | Self::Update(_) | Self::Remove(_) | Self::Test(_) => None,
         }
     }
 
@@ -36,6 +43,7 @@ impl McpCommand {
             Self::List(arguments) => list::run(arguments, context).await,
             Self::Update(arguments) => update::run(arguments, context).await,
             Self::Remove(arguments) => remove::run(arguments, context).await,
+            Self::Test(arguments) => test::run(arguments, context).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `aerostack mcp update`: changes an MCP server. A change of its origin takes its
 //! secrets away, because they were set for the old one.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::upstream_url;
 use crate::api::servers::{ServerSummary, UpdateServerRequest};
@@ -51,11 +51,22 @@ struct Changes {
     /// Allow an address of a private network or of this machine
     #[arg(long, value_name = "true|false")]
     allow_private_network: Option<bool>,
+    /// Whether its secrets are taken out of its answers
+    #[arg(long, value_name = "on|off")]
+    redaction: Option<Switch>,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 const USAGE: &str = "\
 aerostack mcp update <mcp-slug> [--url <URL> [--detach-secrets]]
-    [--name <NAME>] [--enable|--disable] [--allow-private-network true|false]";
+    [--name <NAME>] [--enable|--disable] [--allow-private-network true|false]
+    [--redaction on|off]";
 
 const EXAMPLES: &str = "\
 EXAMPLES
@@ -106,9 +117,15 @@ impl Changes {
             name: self.name.clone(),
             enabled: (self.enable || self.disable).then_some(self.enable),
             allow_private_network: self.allow_private_network,
+            redact_responses: self.redaction.map(|switch| switch == Switch::On),
             detach_secrets: detach_secrets.then_some(true),
         }
     }
+}
+
+/// A switch in words.
+pub(super) fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// One line for each thing that was changed, as the server now has it.
@@ -128,6 +145,9 @@ fn report(request: &UpdateServerRequest, answer: &ServerSummary) -> String {
             "Private network: {}",
             if answer.allow_private_network { "allowed" } else { "refused" }
         ));
+    }
+    if request.redact_responses.is_some() {
+        lines.push(format!("Redaction: {}", on_or_off(answer.redact_responses)));
     }
     if let Some(detached) = answer.detached.as_ref().filter(|names| !names.is_empty()) {
         let names: Vec<_> = detached.iter().map(|name| printable::one_line(name)).collect();

@@ -96,14 +96,36 @@ impl Deletion<'_> {
         let question = format!("Delete every secret of {server}?");
         let at_stake = at_stake(server, &self.present).text();
         self.arguments.confirmation.ask_for_word(context, &at_stake, &question, server.as_str())?;
-        let DeletedList { deleted } = context.api()?.delete_all_secrets(&self.workspace, server).await?;
-        self.print(deleted, Vec::new(), context)
+        if self.arguments.confirmation.yes {
+            let DeletedList { deleted } = context.api()?.delete_all_secrets(&self.workspace, server).await?;
+            return self.print(deleted, Vec::new(), context);
+        }
+        // What was shown, and no more.
+        let shown: Vec<&SecretSummary> = self.present.iter().collect();
+        self.delete_each(&shown, Vec::new(), context).await?;
+        self.tell_what_is_left(context).await
+    }
+
+    /// Names what came while the question stood; where that cannot be found out, nothing.
+    async fn tell_what_is_left(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let list = context.api()?.secrets(&self.workspace, &self.arguments.server).await;
+        let left: Vec<String> =
+            list.map(|list| list.secrets).unwrap_or_default().into_iter().map(|one| one.name).collect();
+        if !left.is_empty() {
+            let names = left.join(", ");
+            context.terminal.warning(&format!(
+                "not deleted, because somebody set it in the meantime: {}",
+                printable::one_line(&names)
+            ));
+        }
+        Ok(())
     }
 
     async fn of_some(&self, context: &mut Context<'_>) -> Result<(), Failure> {
         let server = &self.arguments.server;
         let (chosen, missing) = self.choose()?;
         for name in &missing {
+            let name = SecretName::parse(name).map_or_else(|_| String::new(), |name| name.shown().to_owned());
             context.terminal.note(&format!("{server} has no secret {name}."));
         }
         if self.arguments.dry_run {
@@ -148,15 +170,17 @@ impl Deletion<'_> {
                 Err(
                     ClientError::Refused { verdict: Verdict { status: 404, .. }, .. }
                     | ClientError::PerhapsDeleted { .. },
-                ) if self.arguments.if_exists => {
+                ) if self.arguments.if_exists || self.arguments.all => {
                     missing.push(name.to_string());
                 }
-                Err(error) if deleted.is_empty() => return Err(error.into()),
                 Err(error) => {
-                    let left = joined(&chosen[index..]);
-                    let done = format!("deleted {}; not deleted {left}", deleted.join(", "));
+                    let done = how_far(&deleted, &chosen[index..], error.is_uncertain());
+                    let failure = Failure::from(error);
+                    if deleted.is_empty() {
+                        return Err(done.map_or(failure.clone(), |done| failure.with_context(&done)));
+                    }
                     self.print(deleted, missing, context)?;
-                    return Err(Failure::from(error).partly_done(&done));
+                    return Err(failure.partly_done(&done.unwrap_or_default()));
                 }
             }
         }
@@ -215,12 +239,16 @@ pub(super) fn check_present<'a>(
     let names = present.iter().map(|secret| secret.name.as_str());
     let hint =
         suggestion::hint(name.as_str(), names, &format!("'aerostack secrets list {server}' shows them"));
-    Err(Failure::not_found(format!("{server} has no secret {name}; nothing was {done}"))
-        .with_hint(printable::one_line(&hint)))
+    // A value may stand there.
+    Err(Failure::not_found(format!("{server} has no secret {}; nothing was {done}", name.shown()))
+        .with_hint(hint))
 }
 
 /// What would be lost, with its age.
-fn at_stake<'a>(server: &ServerSlug, secrets: impl IntoIterator<Item = &'a SecretSummary>) -> Table {
+pub(super) fn at_stake<'a>(
+    server: &ServerSlug,
+    secrets: impl IntoIterator<Item = &'a SecretSummary>,
+) -> Table {
     let mut table = Table::new(&["MCP SERVER", "SECRET NAME", "INJECTION", "LAST UPDATED", "AGE"]);
     let now = Timestamp::now();
     for secret in secrets {
@@ -230,6 +258,24 @@ fn at_stake<'a>(server: &ServerSlug, secrets: impl IntoIterator<Item = &'a Secre
         table.row([server.as_str(), &secret.name, rule, date, age]);
     }
     table
+}
+
+/// What became of the names when the first one of `left` failed; `None` if it was the only one.
+fn how_far(deleted: &[String], left: &[&SecretSummary], uncertain: bool) -> Option<String> {
+    let mut parts = Vec::new();
+    if !deleted.is_empty() {
+        parts.push(format!("deleted {}", deleted.join(", ")));
+    }
+    match left {
+        [failed, rest @ ..] if uncertain => {
+            parts.push(format!("not known: {}", failed.name));
+            if !rest.is_empty() {
+                parts.push(format!("not tried: {}", joined(rest)));
+            }
+        }
+        _ => parts.push(format!("not deleted {}", joined(left))),
+    }
+    (parts.len() > 1 || left.len() > 1).then(|| parts.join("; "))
 }
 
 fn joined(secrets: &[&SecretSummary]) -> String {

@@ -170,7 +170,7 @@ mod tests {
         let failure = entries(&list).finish("the file").unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         assert_eq!(
-            failure.message(),
+            failure.whole_message(),
             "the file has 5 problems; nothing was sent\n  \
              line 2: a secret's name is 1 to 128 letters, digits and '_', and does not begin with a digit\n  \
              line 2: the value is empty\n  \
@@ -189,20 +189,20 @@ mod tests {
         assert_eq!(entries(&list[..1_000]).finish("the file").unwrap().len(), 1_000);
         let failure = entries(&list).finish("the file").unwrap_err();
         let told = "the file has a problem; nothing was sent\n  line 1001: more than 1000 secrets cannot";
-        assert!(failure.message().starts_with(told), "{}", failure.message());
+        assert!(failure.whole_message().starts_with(told), "{}", failure.whole_message());
     }
 
     #[test]
     fn a_file_of_rubbish_does_not_fill_the_screen() {
         let failure = entries(&vec![("A-B", "x"); 5_000]).finish("the file").unwrap_err();
-        assert_eq!(failure.message().lines().count(), 1_002);
-        assert!(failure.message().ends_with("\n  and 4000 more"));
+        assert_eq!(failure.whole_message().lines().count(), 1_002);
+        assert!(failure.whole_message().ends_with("\n  and 4000 more"));
     }
 
     #[test]
     fn nothing_at_all_is_refused() {
         let failure = Entries::default().finish("standard input").unwrap_err();
-        assert_eq!(failure.message(), "standard input holds no secrets; nothing was sent");
+        assert_eq!(failure.whole_message(), "standard input holds no secrets; nothing was sent");
         assert_eq!(failure.exit_code(), 2);
     }
 }

@@ -2,14 +2,18 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io;
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueHint, value_parser};
 
+use super::delete::at_stake;
 use super::entries::Entry;
 use super::import_source::{self, Format};
-use super::list::{ages, table};
-use crate::api::secrets_batch::{BatchEntry, SecretsBatchRequest, SecretsBatchSummary};
+use super::value_source::too_short_for_redaction;
+use crate::api::secrets_batch::{
+    BatchEntry, EntryProblem, EntryProblemCode, MAX_BATCH_BYTES, SecretsBatchRequest, SecretsBatchSummary,
+};
 use crate::cli::confirmation::Confirmation;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -34,7 +38,7 @@ pub(in crate::cli) struct ImportArgs {
     #[arg(value_name = "mcp-slug")]
     server: ServerSlug,
     /// File to read; '-' or none reads standard input
-    #[arg(value_name = "FILE", value_parser = value_parser!(OsString))]
+    #[arg(value_name = "FILE", value_parser = value_parser!(OsString), value_hint = ValueHint::FilePath)]
     file: Option<OsString>,
     /// How the file is written; found out if left out
     #[arg(long, value_name = "FORMAT")]
@@ -74,9 +78,11 @@ pub(super) async fn run(arguments: ImportArgs, context: &mut Context<'_>) -> Res
         prune,
         dry_run,
     };
+    check_size(&batch)?;
     let answer = send(&batch, &workspace, &server, context).await?;
-    let answer = answer.map_err(|error| explained(error, &entries))?;
+    let answer = answer.map_err(|error| explained(error, &entries, &server))?;
     print(&answer, dry_run, context)?;
+    report_short_values(&entries, context);
     let unseen = |name: &&String| agreed.as_ref().is_some_and(|agreed| !agreed.contains(*name));
     let unseen: Vec<&str> = answer.deleted.iter().filter(unseen).map(String::as_str).collect();
     if !unseen.is_empty() {
@@ -103,12 +109,8 @@ async fn ask(
     present.retain(|secret| !kept.contains(secret.name.as_str()));
     if !present.is_empty() {
         let question = format!("Delete these secrets of {server}, which the import does not have?");
-        confirmation.ask_for_word(
-            context,
-            &table(&present, ages(context)).text(),
-            &question,
-            server.as_str(),
-        )?;
+        let at_stake = at_stake(server, &present).text();
+        confirmation.ask_for_word(context, &at_stake, &question, server.as_str())?;
     }
     Ok(present.into_iter().map(|secret| secret.name).collect())
 }
@@ -131,9 +133,35 @@ async fn send(
     Ok(sending.await)
 }
 
+/// As JSON the file may be longer than it was: quotes and backslashes are escaped.
+fn check_size(batch: &SecretsBatchRequest) -> Result<(), Failure> {
+    let mut size = Size(0);
+    serde_json::to_writer(&mut size, batch).map_err(anyhow::Error::new)?;
+    if size.0 <= MAX_BATCH_BYTES {
+        return Ok(());
+    }
+    let limit = MAX_BATCH_BYTES >> 20;
+    Err(Failure::invalid_value(format!("as JSON that is more than {limit} MiB; nothing was sent"))
+        .with_hint("import it in several parts"))
+}
+
+/// Counts what is written and keeps nothing.
+struct Size(usize);
+
+impl io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The server's problems with the lines on which the entries stand.
-fn explained(error: ClientError, entries: &[Entry]) -> Failure {
-    let mut details = Vec::new();
+fn explained(error: ClientError, entries: &[Entry], server: &ServerSlug) -> Failure {
+    let (mut details, mut ways_out) = (Vec::new(), Vec::new());
     if let ClientError::Refused { problems, .. } = &error {
         for problem in problems {
             let place = match entries.get(problem.index) {
@@ -141,15 +169,29 @@ fn explained(error: ClientError, entries: &[Entry]) -> Failure {
                 None => format!("secret {}", problem.index),
             };
             details.push(format!("{place}: {}", problem.code));
+            ways_out.extend(way_out(problem, server));
         }
     }
     let failure = Failure::from(error);
     if details.is_empty() {
         return failure;
     }
-    failure
-        .with_details(&details)
-        .with_hint("a secret can be sent in another header: 'aerostack secrets inject'")
+    ways_out.dedup();
+    let failure = failure.with_details(&details);
+    if ways_out.is_empty() { failure } else { failure.with_hint(ways_out.join("; ")) }
+}
+
+/// What a person can do about it, for the first secret of its kind.
+fn way_out(problem: &EntryProblem, server: &ServerSlug) -> Option<String> {
+    match problem.code {
+        EntryProblemCode::ReservedName | EntryProblemCode::HeaderTaken => Some(format!(
+            "set it with a header of its own, 'aerostack secrets set {server} <NAME> --header <HEADER>', and import again: it keeps that"
+        )),
+        EntryProblemCode::Damaged => {
+            Some(format!("delete it, 'aerostack secrets delete {server} <NAME>', and import again"))
+        }
+        _ => None,
+    }
 }
 
 fn print(answer: &SecretsBatchSummary, dry_run: bool, context: &mut Context<'_>) -> Result<(), Failure> {
@@ -171,6 +213,14 @@ fn print(answer: &SecretsBatchSummary, dry_run: bool, context: &mut Context<'_>)
     context.terminal.data(&lines.collect::<Vec<_>>().join("\n"))?;
     context.terminal.note("Nothing was changed: this is a dry run.");
     Ok(())
+}
+
+fn report_short_values(entries: &[Entry], context: &mut Context<'_>) {
+    let short = entries.iter().filter(|entry| !entry.value.is_redactable());
+    let names: Vec<&str> = short.map(|entry| entry.name.as_str()).collect();
+    if !names.is_empty() {
+        context.terminal.note(&too_short_for_redaction(&names.join(", ")));
+    }
 }
 
 fn counted(count: usize) -> String {

@@ -48,8 +48,10 @@ pub(super) fn read(
 
 fn from_file(path: &OsStr) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     // The name is not repeated: a value may stand in its place.
-    let unreadable =
-        |error: std::io::Error| Failure::usage(format!("could not read the file: {error}; nothing was sent"));
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(format!("could not read the file: {error}; nothing was sent"))
+            .with_hint("give the path of a file that you can read, or '-' for standard input")
+    };
     let mut file = File::open(path).map_err(unreadable)?;
     bounded_input::read_bounded(&mut file, MAX_BATCH_BYTES).map_err(unreadable)
 }
@@ -113,7 +115,7 @@ mod tests {
     fn outcome(bytes: &[u8], format: Option<Format>) -> Result<Vec<(usize, String, String)>, String> {
         let mut entries = Entries::default();
         parse(bytes, format, &mut entries);
-        let list = entries.finish("the file").map_err(|failure| failure.message().to_owned())?;
+        let list = entries.finish("the file").map_err(|failure| failure.whole_message())?;
         let parts = list
             .into_iter()
             .map(|entry| (entry.line, entry.name.to_string(), entry.value.expose_text().to_owned()));

@@ -92,7 +92,7 @@ mod tests {
     fn outcome(text: &str) -> Result<Vec<(usize, String, String)>, String> {
         let mut entries = Entries::default();
         read(text.as_bytes(), &mut entries);
-        let list = entries.finish("the file").map_err(|failure| failure.message().to_owned())?;
+        let list = entries.finish("the file").map_err(|failure| failure.whole_message())?;
         let parts = list
             .into_iter()
             .map(|entry| (entry.line, entry.name.to_string(), entry.value.expose_text().to_owned()));
@@ -160,7 +160,7 @@ mod tests {
     fn what_is_not_utf_8_has_a_line() {
         let mut entries = Entries::default();
         read(b"{\n\"A\": \"canary\xff\"}", &mut entries);
-        let told = entries.finish("the file").unwrap_err().message().to_owned();
+        let told = entries.finish("the file").unwrap_err().whole_message();
         assert_eq!(told, "the file has a problem; nothing was sent\n  line 2: this is not UTF-8 text");
     }
 

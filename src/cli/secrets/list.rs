@@ -41,13 +41,14 @@ EXAMPLES
   $ aerostack secrets list
   # For CI: fail if a secret is due for rotation
   $ aerostack secrets list --stale 90d --fail
-  # Names only, for a program
-  $ aerostack secrets list github-mcp --json --fields name";
+  # Names and dates only, for a program
+  $ aerostack secrets list --json --fields name,updated_at";
 
 /// Fields of a secret in JSON.
-const SECRET_FIELDS: &[&str] = &["name", "injection", "created_at", "updated_at", "version"];
-/// Fields of a server in the list of all.
-const GROUP_FIELDS: &[&str] = &["slug", "secrets"];
+const SECRET_FIELDS: &[&str] = &["name", "injection", "created_at", "updated_at", "version", "damaged"];
+/// Fields in the list of all: those of a server, and those of its secrets.
+const GROUP_FIELDS: &[&str] =
+    &["slug", "secrets", "name", "injection", "created_at", "updated_at", "version", "damaged"];
 
 impl ListArgs {
     pub(super) fn fields(&self) -> &'static [&'static str] {
@@ -140,7 +141,7 @@ async fn list_all(
     }
     let count = groups.servers.iter().map(|group| group.secrets.len()).sum();
     if context.json() {
-        context.print_list("servers", &groups)?;
+        context.print_groups("servers", "secrets", &groups)?;
         return Ok(count);
     }
     match stale {
@@ -172,15 +173,12 @@ fn block(group: &Group, now: Option<Timestamp>) -> String {
 }
 
 /// The time by which to tell ages: on a terminal only, where nobody takes lines apart.
-pub(super) fn ages(context: &Context<'_>) -> Option<Timestamp> {
+fn ages(context: &Context<'_>) -> Option<Timestamp> {
     context.terminal.shows_data().then(Timestamp::now)
 }
 
 /// The table of the contract's sample; with a time, the age stands beside each date.
-pub(super) fn table<'a>(
-    secrets: impl IntoIterator<Item = &'a SecretSummary>,
-    now: Option<Timestamp>,
-) -> Table {
+fn table<'a>(secrets: impl IntoIterator<Item = &'a SecretSummary>, now: Option<Timestamp>) -> Table {
     let mut table = Table::with_gaps(&["SECRET NAME", "INJECTION", "LAST UPDATED"], &[3, 4, 0]);
     for secret in secrets {
         if secret.damaged {

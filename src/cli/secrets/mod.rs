@@ -22,9 +22,16 @@ use clap::Subcommand;
 use super::context::Context;
 use super::failure::Failure;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  # Set a secret, choose the header it is sent in, look
+  $ aerostack secrets set github-mcp GITHUB_TOKEN
+  $ aerostack secrets inject github-mcp GITHUB_TOKEN --bearer
+  $ aerostack secrets list github-mcp";
+
 /// The commands under `secrets`.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(super) enum SecretsCommand {
     Set(set::SetArgs),
     Rotate(rotate::RotateArgs),

@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::delete::check_present;
+use super::set::secrets_of;
 use super::value_source::{For, ValueArgs};
 use crate::api::secrets::{SecretSummary, SetSecretSummary};
 use crate::cli::context::Context;
@@ -51,13 +52,14 @@ struct Rotated<'a> {
 pub(super) async fn run(arguments: RotateArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let RotateArgs { server, name, value } = arguments;
     let workspace = context.workspace()?;
+    let two_words = value.two_words();
     let wanted = For { command: "rotate", server: &server, name: &name };
     let (given, before) = if value.asks(context) {
         // For a secret that is not there, nobody need type the value.
-        let before = present(&workspace, &server, &name, context).await?;
+        let before = present(&workspace, &server, &name, two_words, context).await?;
         (value.obtain(&wanted, context)?, before)
     } else {
-        (value.obtain(&wanted, context)?, present(&workspace, &server, &name, context).await?)
+        (value.obtain(&wanted, context)?, present(&workspace, &server, &name, two_words, context).await?)
     };
     let options = SetOptions { must_exist: true, ..SetOptions::default() };
     let answer = context.api()?.set_secret(&workspace, &server, &name, &given.value, options).await?;
@@ -70,9 +72,10 @@ async fn present(
     workspace: &WorkspaceSlug,
     server: &ServerSlug,
     name: &SecretName,
+    two_words: bool,
     context: &mut Context<'_>,
 ) -> Result<SecretSummary, Failure> {
-    let list = context.api()?.secrets(workspace, server).await?.secrets;
+    let list = secrets_of(workspace, server, "rotate", two_words, context).await?;
     check_present(name, server, &list, "stored").cloned()
 }
 

@@ -2,14 +2,16 @@
 
 use clap::Args;
 
+use super::delete::check_present;
 use super::rule_args::RuleArgs;
 use super::value_source::{For, ValueArgs};
-use crate::api::secrets::{SetSecretSummary, SetStatus};
+use crate::api::secrets::{SecretSummary, SetSecretSummary, SetStatus};
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
-use crate::cli::printable;
+use crate::cli::failure::{Failure, FailureKind};
+use crate::cli::{older_grammar, printable};
+use crate::client::ClientError;
 use crate::client::secrets::SetOptions;
-use crate::domain::{SecretName, ServerSlug};
+use crate::domain::{SecretName, ServerSlug, WorkspaceSlug};
 
 /// Create a secret or replace its value
 ///
@@ -53,16 +55,55 @@ pub(super) async fn run(arguments: SetArgs, context: &mut Context<'_>) -> Result
     let SetArgs { server, name, value, rule, must_exist, must_not_exist } = arguments;
     let injection = rule.document(&name)?;
     let workspace = context.workspace()?;
+    let two_words = value.two_words();
     if value.asks(context) {
-        // Without a key, nobody need type the value.
-        context.api()?;
+        let list = secrets_of(&workspace, &server, "set", two_words, context).await?;
+        check_precondition(&list, &server, &name, must_exist, must_not_exist)?;
     }
     let given = value.obtain(&For { command: "set", server: &server, name: &name }, context)?;
     let has_rule = injection.is_some();
     let options = SetOptions { injection, must_exist, must_not_exist };
-    let answer = context.api()?.set_secret(&workspace, &server, &name, &given.value, options).await?;
+    let answer = context.api()?.set_secret(&workspace, &server, &name, &given.value, options).await;
+    let answer = answer.map_err(|error| no_server(error, "set", two_words && !must_exist))?;
     print(&answer, has_rule, context)?;
     given.report(context);
+    Ok(())
+}
+
+/// The server's secrets, looked at before anybody types a value for nothing.
+pub(super) async fn secrets_of(
+    workspace: &WorkspaceSlug,
+    server: &ServerSlug,
+    command: &str,
+    two_words: bool,
+    context: &mut Context<'_>,
+) -> Result<Vec<SecretSummary>, Failure> {
+    let list = context.api()?.secrets(workspace, server).await;
+    Ok(list.map_err(|error| no_server(error, command, two_words))?.secrets)
+}
+
+/// Where there is no such server, it may be that none was named.
+fn no_server(error: ClientError, command: &str, two_words: bool) -> Failure {
+    let failure = Failure::from(error);
+    let not_there = failure.kind() == FailureKind::NotFound;
+    older_grammar::perhaps(failure, command, two_words && not_there)
+}
+
+fn check_precondition(
+    present: &[SecretSummary],
+    server: &ServerSlug,
+    name: &SecretName,
+    must_exist: bool,
+    must_not_exist: bool,
+) -> Result<(), Failure> {
+    if must_exist {
+        return check_present(name, server, present, "stored").map(|_| ());
+    }
+    if must_not_exist && present.iter().any(|secret| secret.name == name.as_str()) {
+        let told = format!("the secret {name} exists already; it was not changed");
+        return Err(Failure::new(FailureKind::Conflict, told)
+            .with_hint("to replace its value use: aerostack secrets rotate"));
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::api::secrets::SecretSummary;
 use crate::cli::age::seconds_since;
 use crate::cli::problem::Rule;
+use crate::domain::Period;
 
 /// A time without rotation, as it was written.
 #[derive(Debug, Clone)]
@@ -33,21 +34,9 @@ impl FromStr for Staleness {
 
     fn from_str(text: &str) -> Result<Self, Rule> {
         let wrong = Rule("a time is a number and one of s, m, h, d, w, such as 90d");
-        let unit = text.chars().last().ok_or(wrong)?;
-        let count = &text[..text.len() - unit.len_utf8()];
-        if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong);
-        }
-        let length = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return Err(wrong),
-        };
-        let seconds = count.parse::<u32>().map_err(|_| wrong)?;
-        Ok(Self { seconds: i64::from(seconds) * length, text: text.to_owned() })
+        let period: Period = text.parse().map_err(|_| wrong)?;
+        let seconds = i64::try_from(period.seconds()).map_err(|_| wrong)?;
+        Ok(Self { seconds, text: text.to_owned() })
     }
 }
 

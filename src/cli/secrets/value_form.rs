@@ -108,7 +108,7 @@ pub(super) fn way_out(problem: ValueProblem, source: Source, only_line_end: bool
         }
         ValueProblem::Empty => "to remove a secret use 'aerostack secrets delete'",
         ValueProblem::TooLong(_) => problem.way_out(),
-        ValueProblem::LineBreak if only_line_end => "--trim removes that line end",
+        ValueProblem::LineBreak if only_line_end => "--trim removes line ends around it",
         ValueProblem::LineBreak => {
             "send it in one line, if the MCP server takes that: --base64 encodes it, --compact-json is for JSON"
         }
@@ -162,8 +162,16 @@ fn take_off_the_line_end(formed: &mut Formed) {
     }
 }
 
+/// Whether it is one line but for line ends around it: on which side they are.
+pub(super) fn only_outer_line_ends(bytes: &[u8]) -> Option<&'static str> {
+    let line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let inner = bytes.trim_ascii();
+    let place = if bytes.last().is_some_and(line_end) { "ends" } else { "begins" };
+    (!inner.is_empty() && !inner.iter().any(line_end)).then_some(place)
+}
+
 /// What stands before the final line end, if that is the only one.
-pub(super) fn single_line(bytes: &[u8]) -> Option<&[u8]> {
+fn single_line(bytes: &[u8]) -> Option<&[u8]> {
     let line = bytes.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     (!line.iter().any(|byte| matches!(byte, b'\r' | b'\n'))).then_some(line)

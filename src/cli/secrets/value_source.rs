@@ -8,15 +8,21 @@ use std::path::{Path, PathBuf};
 use clap::{Args, value_parser};
 use zeroize::Zeroizing;
 
-use super::value_form::{Source, ValueForm, single_line, way_out};
+use super::value_form::{Source, ValueForm, only_outer_line_ends, way_out};
 use crate::cli::bounded_input::read_bounded;
 use crate::cli::context::Context;
 use crate::cli::env_vars;
 use crate::cli::failure::Failure;
+use crate::cli::hidden_input::HiddenLine;
+use crate::cli::older_grammar;
+use crate::domain::secret_value::SHORTEST_REDACTED_VALUE;
 use crate::domain::{SecretName, SecretValue, ServerSlug, ValueProblem};
 
 /// Most bytes that are read: enough to tell how long a value of reasonable length is.
 const MAX_INPUT_BYTES: usize = 1 << 20;
+
+/// Fewest bytes of a line that is hidden in a workflow's log, if it is one of several.
+const SHORTEST_HIDDEN_LINE: usize = 4;
 
 /// Where the value comes from and what is done with it.
 #[derive(Debug, Default, Args)]
@@ -56,11 +62,14 @@ pub(super) struct GivenValue {
 
 impl GivenValue {
     /// Says what is stored that is not what came in: `stored 40 bytes; removed the trailing
-    /// newline`.
+    /// newline`; and what that means for the MCP server's answers, if the value is very short.
     pub(super) fn report(&self, context: &mut Context<'_>) {
         if !self.changes.is_empty() {
             let (length, changes) = (self.value.byte_length(), self.changes.join(", "));
             context.terminal.note(&format!("stored {length} bytes; {changes}"));
+        }
+        if !self.value.is_redactable() {
+            context.terminal.note(&too_short_for_redaction("this value"));
         }
     }
 }
@@ -84,6 +93,11 @@ impl ValueArgs {
     /// Whether nothing says where the value comes from.
     fn is_open(&self) -> bool {
         self.value.is_none() && self.value_file.is_none()
+    }
+
+    /// Whether slug and name are all the words there are.
+    pub(super) fn two_words(&self) -> bool {
+        self.value.is_none()
     }
 
     fn source(&self) -> Source {
@@ -110,33 +124,44 @@ impl ValueArgs {
             Source::Prompt => from_prompt(wanted, context)?,
             Source::Input => from_standard_input(context)?,
         };
-        let original = single_line_copy(&bytes, source, context);
+        let original = hides(source, context).then(|| bytes.clone());
         let formed = form.apply(bytes, source)?;
         let text = formed.bytes;
-        let only_line_end = (form.raw || source != Source::Input) && single_line(&text).is_some();
-        if context.settings().github_actions && matches!(source, Source::Argument | Source::Environment) {
-            mask(&text, original, context);
+        let only_outer = only_outer_line_ends(&text);
+        if original.is_some_and(|original| original != text) {
+            mask(&text, context);
         }
-        let value = checked(text).map_err(|problem| refused(problem, source, only_line_end))?;
+        let value = checked(text).map_err(|problem| {
+            let nothing_piped = open && source == Source::Input && problem == ValueProblem::Empty;
+            let failure = refused(problem, source, only_outer);
+            older_grammar::perhaps(failure, wanted.command, nothing_piped)
+        })?;
         Ok(GivenValue { value, changes: formed.changes })
     }
+}
+
+/// That a value stays in answers; `which` says whose it is.
+pub(super) fn too_short_for_redaction(which: &str) -> String {
+    format!(
+        "under {SHORTEST_REDACTED_VALUE} bytes, too short to be redacted from the MCP server's answers: {which}"
+    )
 }
 
 fn checked(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretValue, ValueProblem> {
     SecretValue::parse(std::mem::take(&mut *bytes))
 }
 
-fn refused(problem: ValueProblem, source: Source, only_line_end: bool) -> Failure {
-    let told = match problem {
-        ValueProblem::LineBreak if only_line_end => {
-            "the value has more than one line: it ends with a line end".to_owned()
+fn refused(problem: ValueProblem, source: Source, only_outer: Option<&'static str>) -> Failure {
+    let told = match (problem, only_outer) {
+        (ValueProblem::LineBreak, Some(place)) => {
+            format!("the value has more than one line: it {place} with a line end")
         }
-        problem => problem.to_string(),
+        (problem, _) => problem.to_string(),
     };
     Failure::invalid_value(format!("{told}; nothing was stored")).with_hint(way_out(
         problem,
         source,
-        only_line_end,
+        only_outer.is_some(),
     ))
 }
 
@@ -146,8 +171,11 @@ fn from_argument(
     context: &mut Context<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let bytes = Zeroizing::new(argument.into_encoded_bytes());
+    if hides(Source::Argument, context) {
+        mask(&bytes, context);
+    }
     let For { command, server, name } = wanted;
-    let safe = format!("aerostack secrets {command} {server} {name}");
+    let safe = format!("aerostack secrets {command} {server} {}", name.shown());
     if context.settings().no_argv_secrets {
         let variable = env_vars::NO_ARGV_SECRETS;
         return Err(Failure::usage(format!(
@@ -161,12 +189,16 @@ fn from_argument(
     Ok(bytes)
 }
 
-fn from_environment(name: &OsStr, context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn from_environment(name: &OsStr, context: &mut Context<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // The name is not repeated: a value may stand in its place.
-    context.settings().variable(name).ok_or_else(|| {
+    let bytes = context.settings().variable(name).ok_or_else(|| {
         Failure::usage("the variable that --from-env names is not set, or empty; nothing was stored")
             .with_hint("give the variable's name, without '$', and export it")
-    })
+    })?;
+    if hides(Source::Environment, context) {
+        mask(&bytes, context);
+    }
+    Ok(bytes)
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -192,34 +224,35 @@ fn from_prompt(wanted: &For<'_>, context: &mut Context<'_>) -> Result<Zeroizing<
     }
     let For { command, server, name } = wanted;
     let new = if *command == "rotate" { "New value" } else { "Value" };
-    let typed = context.terminal.ask_hidden(&format!("{new} of {name} for {server} (not shown):"))?;
-    let bytes = if typed.len() == 1 { "byte" } else { "bytes" };
-    context.terminal.note(&format!("Received {} {bytes}.", typed.len()));
+    let typed =
+        context.terminal.ask_hidden(&format!("{new} of {} for {server} (not shown):", name.shown()))?;
+    if HiddenLine::is_begin_of_key(&typed) && !typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        return Err(Failure::invalid_value("that is the first line of a key of several; nothing was stored")
+            .with_hint(
+                "name its file with --value-file; --base64 encodes it, if the MCP server takes that, and --compact-json is for JSON",
+            ));
+    }
     Ok(typed)
 }
 
-/// A copy to be hidden in a workflow's log: text of one line.
-fn single_line_copy(
-    bytes: &Zeroizing<Vec<u8>>,
-    source: Source,
-    context: &Context<'_>,
-) -> Option<Zeroizing<Vec<u8>>> {
-    let wanted =
-        context.settings().github_actions && matches!(source, Source::Argument | Source::Environment);
-    (wanted && !has_line_end(bytes)).then(|| bytes.clone())
+/// Whether a workflow's log is told to hide it. That comes before anything is refused: what
+/// is refused is in the workflow all the same.
+fn hides(source: Source, context: &Context<'_>) -> bool {
+    context.settings().github_actions && matches!(source, Source::Argument | Source::Environment)
 }
 
-fn has_line_end(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
-}
-
-/// Hides what is stored, and what it was made of.
-fn mask(stored: &[u8], original: Option<Zeroizing<Vec<u8>>>, context: &mut Context<'_>) {
-    if !stored.is_empty() && !has_line_end(stored) {
-        context.terminal.mask_in_workflow_log(stored);
+/// Hides a value, or each of its lines, since the log has lines: short ones (a brace alone)
+/// would blacken everything.
+fn mask(value: &[u8], context: &mut Context<'_>) {
+    let lines = value.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
+    if let [line] = lines[..] {
+        return context.terminal.mask_in_workflow_log(line);
     }
-    if let Some(original) = original.filter(|original| !original.is_empty() && **original != stored) {
-        context.terminal.mask_in_workflow_log(&original);
+    for line in lines.into_iter().map(<[u8]>::trim_ascii) {
+        if line.len() >= SHORTEST_HIDDEN_LINE {
+            context.terminal.mask_in_workflow_log(line);
+        }
     }
 }
 

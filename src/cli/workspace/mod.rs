@@ -13,9 +13,19 @@ use clap::Subcommand;
 use super::context::Context;
 use super::failure::Failure;
 
+const EXAMPLES: &str = "\
+EXAMPLES
+  $ aerostack workspace create \"Team A\"
+  $ aerostack workspace use team-a";
+
+const TOKEN_EXAMPLES: &str = "\
+EXAMPLES
+  $ aerostack workspace token create team-a --name anna
+  $ aerostack workspace token list team-a";
+
 /// The commands under `workspace`.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(super) enum WorkspaceCommand {
     Create(create::CreateArgs),
     List(list::ListArgs),
@@ -28,7 +38,7 @@ pub(super) enum WorkspaceCommand {
 
 /// The commands under `workspace token`.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = TOKEN_EXAMPLES)]
 pub(in crate::cli) enum TokenCommand {
     Create(token_create::TokenCreateArgs),
     List(token_list::TokenListArgs),

@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use crate::api::tokens::CreateTokenRequest;
+use crate::api::tokens::{CreateTokenRequest, RateLimit, Unlimited};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::problem::{Rule, not_blank};
-use crate::domain::WorkspaceSlug;
+use crate::domain::workspace_token::MAX_CALLS_A_MINUTE;
+use crate::domain::{TokenScope, WorkspaceSlug};
 
 /// Create a workspace token and show it once
 ///
@@ -24,6 +25,15 @@ pub(in crate::cli) struct TokenCreateArgs {
     /// Life of the token in seconds; without it, it does not expire
     #[arg(long, value_name = "SECONDS", value_parser = life)]
     expires_in: Option<u64>,
+    /// Tool calls a minute, or none for no limit; 120 without it
+    #[arg(long, value_name = "N|none", value_parser = rate_limit)]
+    rate_limit: Option<RateLimit>,
+    /// Servers that the token may use; * stands for any characters
+    #[arg(long, value_name = "SLUGS", value_delimiter = ',')]
+    servers: Option<Vec<String>>,
+    /// Tools that it may use, as <server>__<tool>; * stands for any characters
+    #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+    tools: Option<Vec<String>>,
 }
 
 const EXAMPLES: &str = "\
@@ -32,15 +42,32 @@ EXAMPLES
   $ aerostack workspace token create default --name anna
   # One for a day, into a variable
   $ TOKEN=$(aerostack workspace token create default --name ci \\
-      --expires-in 86400)";
+      --expires-in 86400)
+  # One that can read and nothing else
+  $ aerostack workspace token create default --name reader \\
+      --tools 'github-mcp__get_*,github-mcp__list_*'";
 
 fn life(text: &str) -> Result<u64, Rule> {
     text.parse().ok().filter(|seconds| *seconds > 0).ok_or(Rule("a life is a whole number of seconds from 1"))
 }
 
+fn rate_limit(text: &str) -> Result<RateLimit, Rule> {
+    if text == "none" {
+        return Ok(RateLimit::Unlimited(Unlimited::None));
+    }
+    let calls = text.parse().ok().filter(|calls| (1..=MAX_CALLS_A_MINUTE).contains(calls));
+    calls
+        .map(RateLimit::PerMinute)
+        .ok_or(Rule("a rate limit is a number of tool calls a minute from 1 to 1000000, or none"))
+}
+
 pub(super) async fn run(arguments: TokenCreateArgs, context: &mut Context<'_>) -> Result<(), Failure> {
-    let TokenCreateArgs { workspace, name, expires_in } = arguments;
-    let created = context.api()?.create_token(&workspace, &CreateTokenRequest { name, expires_in }).await?;
+    let TokenCreateArgs { workspace, name, expires_in, rate_limit, servers, tools } = arguments;
+    // Checked before anything is sent, so that a slip in a pattern costs no connection.
+    TokenScope::parse(servers.as_deref(), tools.as_deref())
+        .map_err(|problem| Failure::usage(problem.to_string()))?;
+    let request = CreateTokenRequest { name, expires_in, rate_limit, servers, tools };
+    let created = context.api()?.create_token(&workspace, &request).await?;
     let printed = if context.json() {
         context.terminal.json_once(&created)
     } else {

@@ -4,6 +4,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
+use crate::api::tokens::TokenSummary;
 use crate::cli::age::ago;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -24,7 +25,8 @@ EXAMPLES
   $ aerostack workspace token list default";
 
 /// Fields of a token in JSON.
-pub(super) const FIELDS: &[&str] = &["id", "name", "created_at", "expires_at", "last_used_at", "status"];
+pub(super) const FIELDS: &[&str] =
+    &["id", "name", "created_at", "expires_at", "last_used_at", "status", "rate_limit", "servers", "tools"];
 
 pub(super) async fn run(arguments: TokenListArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let workspace = arguments.workspace;
@@ -36,7 +38,8 @@ pub(super) async fn run(arguments: TokenListArgs, context: &mut Context<'_>) -> 
         context.terminal.note(&format!("No tokens for the workspace {workspace}."));
         return Ok(());
     }
-    let mut table = Table::new(&["ID", "NAME", "CREATED", "EXPIRES", "LAST USED", "STATUS"]);
+    let mut table =
+        Table::new(&["ID", "NAME", "CREATED", "EXPIRES", "LAST USED", "STATUS", "CALLS/MIN", "MAY USE"]);
     // Ages are for people, who read on a terminal.
     let now = context.terminal.shows_data().then(Timestamp::now);
     let with_age =
@@ -51,7 +54,18 @@ pub(super) async fn run(arguments: TokenListArgs, context: &mut Context<'_>) -> 
             expires,
             &last_used,
             token.status.as_str(),
+            &token.rate_limit.map_or("-".to_owned(), |limit| limit.to_string()),
+            &may_use(token),
         ]);
     }
     context.terminal.data(&table.text())
+}
+
+/// What a token is limited to.
+fn may_use(token: &TokenSummary) -> String {
+    let list = |word: &str, patterns: &[String]| format!("{word} {}", patterns.join(","));
+    let servers = token.servers.as_deref().map(|patterns| list("servers", patterns));
+    let tools = token.tools.as_deref().map(|patterns| list("tools", patterns));
+    let parts: Vec<String> = servers.into_iter().chain(tools).collect();
+    if parts.is_empty() { "everything".to_owned() } else { parts.join("; ") }
 }

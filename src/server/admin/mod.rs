@@ -1,10 +1,12 @@
 //! The admin API: one file per resource. Requests are authenticated before they get
 //! here; values come in and never go out.
 
+mod analytics;
 mod secrets;
 mod secrets_batch;
 mod servers;
 mod set_secret;
+mod token_limits;
 pub(super) mod tokens;
 mod validate;
 mod workspaces;
@@ -12,7 +14,9 @@ mod workspaces;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use serde::de::DeserializeOwned;
 
@@ -30,16 +34,20 @@ type Shared = axum::extract::State<Arc<Project>>;
 pub(super) fn router(project: Arc<Project>) -> Router {
     Router::new()
         .route(routes::VALIDATE, post(validate::validate))
+        .route(routes::WORKSPACES, get(workspaces::list).post(workspaces::create))
+        .route(routes::WORKSPACE, delete(workspaces::delete))
+        .route(routes::TOKENS, get(tokens::list).post(tokens::create))
+        .route(routes::TOKEN, delete(tokens::revoke))
+        // Those above take no query; those below look at theirs themselves.
+        .route_layer(middleware::from_fn(without_query))
         .route(routes::SERVERS, get(servers::list).post(servers::add))
         .route(routes::SERVER, get(servers::show).patch(servers::update).delete(servers::remove))
         .route(routes::SECRETS, get(secrets::list).post(set_secret::set).delete(secrets::delete_all))
         .route(routes::SECRET, delete(secrets::delete))
         .route(routes::SECRETS_BATCH, post(secrets_batch::store).delete(secrets_batch::delete))
         .route(routes::INJECTION, put(secrets::change_rule))
-        .route(routes::WORKSPACES, get(workspaces::list).post(workspaces::create))
-        .route(routes::WORKSPACE, delete(workspaces::delete))
-        .route(routes::TOKENS, get(tokens::list).post(tokens::create))
-        .route(routes::TOKEN, delete(tokens::revoke))
+        .route(routes::ANALYTICS, get(analytics::groups))
+        .route(routes::ANALYTICS_CALLS, get(analytics::calls))
         .fallback(async || ApiError::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || ApiError::not_found("this address does not take that method"))
         // The router in front has read the body within its limit already.
@@ -66,15 +74,43 @@ fn parse<T: DeserializeOwned>(body: &[u8], fields: &str) -> Result<T, ApiError> 
     })
 }
 
-/// The workspace that `?workspace=` names, `default` if it is absent.
+/// The workspace that `?workspace=` names, `default` if it is absent. Nothing else may stand
+/// in the query: `?dry_run=true` would look as if it were obeyed.
 async fn workspace_of(project: &Project, query: Option<&str>) -> Result<WorkspaceRow, ApiError> {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let mut named = pairs.filter(|(key, _)| key == "workspace").map(|(_, value)| value.into_owned());
-    let slug = named.next().unwrap_or_else(|| DEFAULT_WORKSPACE.to_owned());
-    if named.next().is_some() {
-        return Err(ApiError::invalid_request("more than one workspace in the query"));
+    let mut slug = None;
+    for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if key != "workspace" {
+            return Err(unknown_parameter().with_hint("the only parameter is: workspace"));
+        }
+        if slug.replace(value.into_owned()).is_some() {
+            return Err(ApiError::invalid_request("more than one workspace in the query"));
+        }
     }
-    find_workspace(project, &slug).await
+    find_workspace(project, slug.as_deref().unwrap_or(DEFAULT_WORKSPACE)).await
+}
+
+async fn without_query(request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.uri().query().is_some_and(|query| !query.is_empty()) {
+        return Err(unknown_parameter().with_hint("this address takes no parameters"));
+    }
+    Ok(next.run(request).await)
+}
+
+fn unknown_parameter() -> ApiError {
+    ApiError::invalid_request(
+        "the query has a parameter that this address does not take; nothing was changed",
+    )
+}
+
+/// The server that a request is about, and its workspace.
+pub(super) async fn addressed_server(
+    project: &Project,
+    query: Option<&str>,
+    slug: &str,
+) -> Result<(WorkspaceRow, ServerRow), ApiError> {
+    let workspace = workspace_of(project, query).await?;
+    let server = find_server(project, &workspace, slug).await?;
+    Ok((workspace, server))
 }
 
 async fn find_workspace(project: &Project, slug: &str) -> Result<WorkspaceRow, ApiError> {

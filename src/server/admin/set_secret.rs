@@ -136,7 +136,10 @@ fn rule_for(
         ApiError::invalid_value(format!(
             "by default the secret's name becomes a header, and {problem}; nothing was stored"
         ))
-        .with_hint("choose another name and map it with: aerostack secrets inject --header")
+        .with_hint(format!(
+            "say in which header it is sent: aerostack secrets set {} <NAME> --header <HEADER>",
+            server.slug
+        ))
     })?;
     Ok(Injection::Name)
 }

@@ -8,19 +8,20 @@ use axum::extract::{Path, State};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 
-use super::{Shared, display_name, find_workspace, parse};
+use super::{Shared, display_name, find_workspace, parse, token_limits};
 use crate::api::routes;
 use crate::api::tokens::{
-    CreateTokenRequest, CreatedTokenSummary, McpClientConfiguration, McpClientEntry, TokenList, TokenStatus,
-    TokenSummary,
+    CreateTokenRequest, CreatedTokenSummary, McpClientConfiguration, McpClientEntry, RateLimit, TokenList,
+    TokenStatus, TokenSummary, Unlimited,
 };
 use crate::domain::WorkspaceToken;
+use crate::domain::workspace_token::DEFAULT_CALLS_A_MINUTE;
 use crate::server::auth::new_workspace_token;
 use crate::server::clock::{self, Millis};
 use crate::server::error::ApiError;
 use crate::server::host_check::BaseUrl;
 use crate::server::startup::Project;
-use crate::server::store::{TokenRow, WorkspaceRow, WriteError};
+use crate::server::store::{TokenLimits, TokenRow, WorkspaceRow, WriteError};
 
 /// Longest life of a token, in seconds: ten years.
 const MAX_LIFE_SECONDS: u64 = 315_360_000;
@@ -39,7 +40,17 @@ fn summary(row: &TokenRow) -> TokenSummary {
         expires_at: row.expires_at.map(clock::rfc3339),
         last_used_at: row.last_used_at.map(clock::rfc3339),
         status,
+        rate_limit: Some(match row.limits.rate_limit.unwrap_or(DEFAULT_CALLS_A_MINUTE) {
+            0 => RateLimit::Unlimited(Unlimited::None),
+            calls => RateLimit::PerMinute(calls),
+        }),
+        servers: row.limits.servers.as_deref().map(patterns),
+        tools: row.limits.tools.as_deref().map(patterns),
     }
+}
+
+fn patterns(text: &str) -> Vec<String> {
+    text.split(',').map(str::to_owned).collect()
 }
 
 /// Issues a token and stores its hash.
@@ -51,6 +62,7 @@ pub(in crate::server) async fn issue(
     workspace: &WorkspaceRow,
     name: String,
     expires_at: Option<Millis>,
+    limits: TokenLimits,
 ) -> Result<(WorkspaceToken, TokenRow), ApiError> {
     let token = new_workspace_token()?;
     let hasher = project.authenticator.hasher();
@@ -59,11 +71,12 @@ pub(in crate::server) async fn issue(
         workspace_id: workspace.id.clone(),
         workspace_slug: workspace.slug.to_string(),
         name,
-        token_hash: hasher.workspace_token(token.expose(), &workspace.id, expires_at),
+        token_hash: hasher.workspace_token(token.expose(), &workspace.id, expires_at, &limits),
         created_at: clock::now(),
         expires_at,
         last_used_at: None,
         revoked_at: None,
+        limits,
     };
     project.store.add_token(row.clone()).await?;
     Ok((token, row))
@@ -75,11 +88,12 @@ pub(super) async fn create(
     Path(slug): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<CreatedTokenSummary>), ApiError> {
-    let request: CreateTokenRequest = parse(&body, "name, expires_in")?;
+    let request: CreateTokenRequest = parse(&body, "name, expires_in, rate_limit, servers, tools")?;
     let name = display_name(&request.name)?;
     let expires_at = request.expires_in.map(expiry).transpose()?;
     let workspace = find_workspace(&project, &slug).await?;
-    let (token, row) = issue(&project, &workspace, name, expires_at).await?;
+    let limits = token_limits::read(&project, &workspace, &request).await?;
+    let (token, row) = issue(&project, &workspace, name, expires_at, limits).await?;
     let url = format!("{}{}", base.0, routes::gateway(&workspace.slug));
     let authorization = format!("Bearer {}", token.expose());
     let headers = BTreeMap::from([("Authorization".to_owned(), authorization)]);

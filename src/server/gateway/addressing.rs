@@ -68,8 +68,8 @@ impl Gateway {
         if naming == Naming::Name {
             return Ok(Vec::new());
         }
-        let mut servers = self.project.store.servers(&caller.member.workspace_id).await?;
-        servers.retain(|server| server.enabled);
+        let mut servers = self.enabled_servers(&caller.member).await?;
+        servers.retain(|server| caller.member.scope.allows_beyond_tools(server.slug.as_str()));
         let announced = resources.servers_of(&name.text);
         if servers.iter().any(|server| announced.contains(&server.id)) {
             servers.retain(|server| announced.contains(&server.id));

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
 use super::answer::{self, Answer, LIST_LIMIT};
+use super::call_record::CallRecord;
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
 use super::naming::NameInMessage;
@@ -75,12 +76,13 @@ impl Gateway {
         }
         let Some(to) = addressed.pop() else { return unknown(envelope) };
         note_subscription(session, envelope, &to);
+        let record = CallRecord::begin(self, caller, &to.server, envelope);
         let running = running(session, envelope.id(), &to.server.id);
         let passing = passing_headers(headers);
         let made = self.call(caller, session, to.server.clone(), &passing, to.message).await;
         let (upstream, answered) = match made {
             Ok(made) => made,
-            Err(problem) => return Self::failed(caller, &to.server, envelope.id(), problem),
+            Err(problem) => return record.watch(Self::failed(caller, &to.server, envelope.id(), problem)),
         };
         let opened = session.slot(&to.server.id).lock().await.clone();
         let outward = Outward::new(session, &to.server);
@@ -91,7 +93,7 @@ impl Gateway {
             id: envelope.id().to_owned(),
             workspace: Some(OnWorkspace { session: Arc::clone(session), outward, opened, _running: running }),
         };
-        passage.answer(answered).await
+        record.watch(passage.answer(answered).await)
     }
 
     /// Asks several servers for a resource that carries no slug, one after the other, until
@@ -112,7 +114,7 @@ impl Gateway {
                 }
                 match upstream.request(session, to.message.clone()).await? {
                     Answer::Stream(response) => answer::read_answer(*response, LIST_LIMIT).await.map(Some),
-                    Answer::Refusal(_) => Ok(None),
+                    Answer::Whole(..) => Ok(None),
                 }
             };
             let asked = tokio::time::timeout(TRY_TIME, asking).await;
@@ -128,7 +130,7 @@ impl Gateway {
     async fn aggregate_list(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
-        session: &Session,
+        session: &Arc<Session>,
         envelope: &Envelope<'_>,
         headers: &HeaderMap,
         kind: ListKind,

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::aggregate::{rpc_result, store_failed};
 use super::answer::SESSION_HEADER;
+use super::backoff::Standing;
 use super::capabilities::Capabilities;
 use super::listing::own_request_id;
 use super::message::Envelope;
@@ -68,17 +69,19 @@ impl Gateway {
 
     /// What all servers offer together. One that fails or is late is taken to offer everything:
     /// a list of nothing is no harm, but what was not announced is never asked for.
-    async fn offers(
+    pub(super) async fn offers(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Arc<Session>,
     ) -> Result<Capabilities, StoreError> {
-        let mut servers = self.project.store.servers(&caller.member.workspace_id).await?;
-        servers.retain(|server| server.enabled);
+        let servers = self.enabled_servers(&caller.member).await?;
         let deadline = tokio::time::Instant::now() + OPENING_TIME;
         let opening = servers.iter().map(|server| {
-            let opening = self.open_in_background(caller, session, server.clone());
-            async move { tokio::time::timeout_at(deadline, opening).await.ok()?.ok()? }
+            let standing = self.standing(caller, server);
+            let opening = (standing != Standing::Resting)
+                .then(|| self.open_in_background(caller, session, server.clone()))
+                .filter(|_| standing == Standing::Well);
+            async move { tokio::time::timeout_at(deadline, opening?).await.ok()?.ok()? }
         });
         let mut all = Capabilities::default();
         let mut instructions = Vec::new();
@@ -93,6 +96,12 @@ impl Gateway {
         Ok(all)
     }
 
+    fn standing(self: &Arc<Self>, caller: &Rc<Caller>, server: &ServerRow) -> Standing {
+        let upstream = Upstream::open(self, caller, server.clone(), HeaderMap::new());
+        // One whose secrets do not open fails at once.
+        upstream.map_or(Standing::Well, |upstream| self.backoff.standing(&server.id, &upstream.fingerprint()))
+    }
+
     /// Opens the session with a server on a task of its own, which nobody has to wait for.
     fn open_in_background(
         self: &Arc<Self>,
@@ -103,10 +112,17 @@ impl Gateway {
         let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
         tokio::task::spawn_local(async move {
             let slug = server.slug.clone();
-            let opened = match Upstream::open(&gateway, &caller, server, HeaderMap::new()) {
-                Ok(upstream) => upstream.offers(&session).await,
-                Err(problem) => Err(problem),
+            let opening = async {
+                let upstream = Upstream::open(&gateway, &caller, server, HeaderMap::new())?;
+                let offers = upstream.offers(&session).await;
+                if let Err(problem) = &offers
+                    && problem.is_of_a_dead_server()
+                {
+                    gateway.backoff.failed(&upstream.server.id, upstream.fingerprint());
+                }
+                offers
             };
+            let opened = opening.await;
             if let Err(problem) = &opened {
                 let request_id = &caller.request_id;
                 tracing::warn!(request_id, server = %slug, %problem, "a server did not open a session");

@@ -32,8 +32,8 @@ const SERVER_ERROR: i32 = -32000;
 pub(super) enum Answer {
     /// JSON or events, to be passed on piece by piece.
     Stream(Box<Response<UpstreamBody>>),
-    /// A refusal with a JSON-RPC error in it, read whole.
-    Refusal(Bytes),
+    /// A refusal with a JSON-RPC error in it, or another short answer, read whole.
+    Whole(StatusCode, Bytes),
 }
 
 #[derive(PartialEq, Eq)]
@@ -71,7 +71,9 @@ pub(super) async fn of_request(response: Response<UpstreamBody>) -> Result<Answe
             let body = read_at_most(response.into_body(), REFUSAL_LIMIT).await;
             let is_error =
                 |bytes: &Bytes| Envelope::parse(bytes).is_ok_and(|envelope| envelope.error().is_some());
-            body.filter(is_error).map(Answer::Refusal).ok_or(UpstreamProblem::Status(status.as_u16()))
+            body.filter(is_error)
+                .map(|body| Answer::Whole(status, body))
+                .ok_or(UpstreamProblem::Status(status.as_u16()))
         }
         code => Err(UpstreamProblem::Status(code)),
     }
@@ -88,7 +90,7 @@ pub(super) async fn of_session_request(
             Ok(None)
         }
         StatusCode::BAD_REQUEST => match of_request(response).await? {
-            Answer::Refusal(body) if error_code(&body) == Some(SERVER_ERROR) => Ok(None),
+            Answer::Whole(_, body) if error_code(&body) == Some(SERVER_ERROR) => Ok(None),
             answer => Ok(Some(answer)),
         },
         _ => of_request(response).await.map(Some),
@@ -149,7 +151,7 @@ pub(super) async fn read_initialize(response: Response<UpstreamBody>) -> Result<
     let status = response.status();
     let (raw, message) = match of_request(response).await? {
         Answer::Stream(response) => read_answer(*response, INITIALIZE_LIMIT).await?,
-        Answer::Refusal(bytes) => (bytes.clone(), bytes),
+        Answer::Whole(_, bytes) => (bytes.clone(), bytes),
     };
     Ok(Whole { status, content_type, session_id, raw, message })
 }

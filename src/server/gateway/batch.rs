@@ -49,7 +49,10 @@ impl Gateway {
         }
         let answering = envelopes.iter().zip(&messages).map(|(envelope, message)| async move {
             // On the heap: it is as large as all that answering can take.
-            let answer = Box::pin(self.dispatch(caller, headers, envelope, message.clone())).await;
+            let answer = match self.admit(caller, envelope, message) {
+                Some(refusal) => refusal,
+                None => Box::pin(self.dispatch(caller, headers, envelope, message.clone())).await,
+            };
             (envelope.kind() == Kind::Request).then_some(answer)
         });
         let answers: Vec<_> = join_all(answering).await.into_iter().flatten().collect();

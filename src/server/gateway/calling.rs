@@ -15,7 +15,7 @@ use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
 /// How often a request begins again because of changes.
-const MAX_STARTS: usize = 4;
+const MAX_STARTS: usize = 32;
 
 impl Gateway {
     /// Sends a request in the client's session. The answer comes with the server as it was

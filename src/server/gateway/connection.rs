@@ -153,7 +153,8 @@ async fn secure(url: &UpstreamUrl, socket: PeekableSocket) -> Result<Box<dyn Str
     match TlsConnector::from(config).connect(name, socket).await {
         Ok(socket) => Ok(Box::new(socket)),
         Err(error) => {
-            tracing::warn!(origin = %url.origin(), %error, "TLS with an upstream failed");
+            let problem = tls::told(&error);
+            tracing::warn!(origin = %url.origin(), %problem, "TLS with an upstream failed");
             Err(UpstreamProblem::Unreachable)
         }
     }

@@ -74,7 +74,7 @@ impl Gateway {
     ) {
         let Some((recipients, message)) = routed(session, envelope, body) else { return };
         let mut servers = match &recipients {
-            Recipients::One(_) => self.enabled_servers(caller).await,
+            Recipients::One(_) => self.enabled_servers(&caller.member).await.unwrap_or_default(),
             Recipients::All => self.with_open_sessions(caller, session).await,
         };
         if let Recipients::One(id) = &recipients {
@@ -106,14 +106,8 @@ impl Gateway {
                 open.push(id);
             }
         }
-        let mut servers = self.enabled_servers(caller).await;
+        let mut servers = self.enabled_servers(&caller.member).await.unwrap_or_default();
         servers.retain(|server| open.contains(&server.id));
-        servers
-    }
-
-    async fn enabled_servers(&self, caller: &Caller) -> Vec<ServerRow> {
-        let mut servers = self.project.store.servers(&caller.member.workspace_id).await.unwrap_or_default();
-        servers.retain(|server| server.enabled);
         servers
     }
 

@@ -14,15 +14,17 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::answer::{self, Answer, LIST_LIMIT};
+use super::backoff::Standing;
 use super::capabilities::Capabilities;
 use super::message::Envelope;
+use super::modern::ParamHeaders;
 use super::naming::{NameInMessage, Naming, member};
 use super::problem::{METHOD_NOT_FOUND, UpstreamProblem};
 use super::sessions::Session;
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
-use super::{Caller, Gateway};
-use crate::server::store::{ServerRow, StoreError};
+use super::{Caller, Gateway, scoped_message};
+use crate::server::store::StoreError;
 
 /// How long one server may take for its part of a list.
 const LIST_TIME: Duration = Duration::from_secs(5);
@@ -137,60 +139,101 @@ impl Gateway {
     pub(super) async fn list(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
-        session: &Session,
+        session: &Arc<Session>,
         kind: ListKind,
         passing: &HeaderMap,
     ) -> Result<Vec<ServerList>, StoreError> {
-        let servers = self.project.store.servers(&caller.member.workspace_id).await?;
-        let lists = servers.into_iter().filter(|server| server.enabled).map(|server| async move {
-            let (slug, server_id) = (server.slug.clone(), server.id.clone());
-            // Kept outside of what a time-out throws away.
-            let entries = RefCell::new(Vec::new());
-            let listing = self.list_one(caller, session, kind, server, passing, &entries);
-            let listed = tokio::time::timeout(LIST_TIME, listing).await;
-            let problem = listed.unwrap_or(Err(UpstreamProblem::TimedOut)).err();
-            if let Some(problem) = problem {
-                let (request_id, method) = (&caller.request_id, kind.method());
-                tracing::warn!(request_id, server = %slug, %problem, method, "a server's part of a list is missing");
+        let (servers, scope) = (self.enabled_servers(&caller.member).await?, &caller.member.scope);
+        let visible = servers
+            .into_iter()
+            .filter(|server| kind == ListKind::Tools || scope.allows_beyond_tools(server.slug.as_str()));
+        let lists = visible.map(|server| async move {
+            let server_id = server.id.clone();
+            let upstream = match Upstream::open(self, caller, server, passing.clone()) {
+                Ok(upstream) => upstream,
+                Err(problem) => {
+                    return ServerList { server_id, entries: Vec::new(), problem: Some(problem) };
+                }
+            };
+            let standing = self.backoff.standing(&server_id, &upstream.fingerprint());
+            if standing != Standing::Well {
+                if standing == Standing::Due {
+                    let (gateway, session) = (Arc::clone(self), Arc::clone(session));
+                    tokio::task::spawn_local(
+                        async move { gateway.part_of_list(&session, kind, &upstream).await },
+                    );
+                }
+                let problem = Some(UpstreamProblem::Resting);
+                return ServerList { server_id, entries: Vec::new(), problem };
             }
-            ServerList { server_id, entries: entries.into_inner(), problem }
+            let (mut entries, problem) = self.part_of_list(session, kind, &upstream).await;
+            if scope.limits_tools() {
+                entries.retain(|entry| scoped_message::may_see(scope, &entry.json));
+            }
+            ServerList { server_id, entries, problem }
         });
         Ok(join_all(lists).await)
     }
 
-    /// All pages of one server.
-    async fn list_one(
-        self: &Arc<Self>,
-        caller: &Rc<Caller>,
+    /// One server's part of a list: what it gave in time, and what went wrong. Its standing is noted.
+    async fn part_of_list(
+        &self,
         session: &Session,
         kind: ListKind,
-        server: ServerRow,
-        passing: &HeaderMap,
-        entries: &RefCell<Vec<Entry>>,
-    ) -> Result<(), UpstreamProblem> {
-        let slug = server.slug.clone();
-        let upstream = Upstream::open(self, caller, server, passing.clone())?;
-        if !kind.is_offered(&*upstream.offers(session).await?) {
-            return Ok(());
-        }
-        let mut cursors: Vec<String> = Vec::new();
-        let mut room = LIST_LIMIT;
-        for _ in 0..MAX_PAGES {
-            let Some(message) = page(&upstream, session, kind, cursors.last(), room).await? else {
-                return Ok(());
-            };
-            room = room.saturating_sub(message.len());
-            let result = Envelope::parse(&message).ok().and_then(|answer| answer.result());
-            let result = result.ok_or(UpstreamProblem::NotMcp)?;
-            let next = read_page(kind, slug.as_str(), result, &mut entries.borrow_mut())?;
-            match next {
-                Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
-                _ => return Ok(()),
+        upstream: &Upstream,
+    ) -> (Vec<Entry>, Option<UpstreamProblem>) {
+        // Kept outside of what a time-out throws away.
+        let entries = RefCell::new(Vec::new());
+        let listed = tokio::time::timeout(LIST_TIME, list_one(session, kind, upstream, &entries)).await;
+        let problem = listed.unwrap_or(Err(UpstreamProblem::TimedOut)).err();
+        let (entries, server) = (entries.into_inner(), &upstream.server);
+        match problem {
+            None => self.backoff.answered(&server.id),
+            Some(problem) => {
+                let method = kind.method();
+                tracing::warn!(server = %server.slug, %problem, method, "a server's part of a list is missing");
+                if entries.is_empty() && problem.is_of_a_dead_server() {
+                    self.backoff.failed(&server.id, upstream.fingerprint());
+                }
             }
         }
-        tracing::warn!(server = %slug, "a list has more than {MAX_PAGES} pages; the rest is left out");
-        Ok(())
+        (entries, problem)
     }
+}
+
+/// All pages of one server.
+async fn list_one(
+    session: &Session,
+    kind: ListKind,
+    upstream: &Upstream,
+    entries: &RefCell<Vec<Entry>>,
+) -> Result<(), UpstreamProblem> {
+    let slug = &upstream.server.slug;
+    let opened = upstream.session(session).await?;
+    if !kind.is_offered(&opened.offers) {
+        return Ok(());
+    }
+    let mut cursors: Vec<String> = Vec::new();
+    let mut room = LIST_LIMIT;
+    for _ in 0..MAX_PAGES {
+        let Some(message) = page(upstream, session, kind, cursors.last(), room).await? else {
+            return Ok(());
+        };
+        room = room.saturating_sub(message.len());
+        let result = Envelope::parse(&message).ok().and_then(|answer| answer.result());
+        let result = result.ok_or(UpstreamProblem::NotMcp)?;
+        let next = read_page(kind, slug.as_str(), result, &mut entries.borrow_mut())?;
+        if opened.modern {
+            // Clients of the modern era must leave out tools with marks against the rules.
+            entries.borrow_mut().retain(|entry| ParamHeaders::allow(slug.as_str(), &entry.json));
+        }
+        match next {
+            Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
+            _ => return Ok(()),
+        }
+    }
+    tracing::warn!(server = %slug, "a list has more than {MAX_PAGES} pages; the rest is left out");
+    Ok(())
 }
 
 /// Asks for a page; `None` if the server has no such list.
@@ -206,7 +249,7 @@ async fn page(
         json!({"jsonrpc": "2.0", "id": own_request_id(), "method": kind.method(), "params": params});
     let message = match upstream.request(session, request.to_string().into()).await? {
         Answer::Stream(response) => answer::read_answer(*response, room).await?.1,
-        Answer::Refusal(message) => message,
+        Answer::Whole(_, message) => message,
     };
     let is_missing = answer::error_code(&message) == Some(METHOD_NOT_FOUND);
     Ok((!is_missing).then_some(message))

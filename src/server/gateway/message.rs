@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The member of `_meta` that makes a request one of the modern era.
-const MODERN_VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+use super::modern::PROTOCOL_VERSION;
 
 /// The outside of a JSON-RPC message.
 #[derive(Deserialize)]
@@ -49,6 +48,8 @@ pub(super) enum MessageProblem {
     NotJson,
     /// JSON, but not one JSON-RPC 2.0 message (an array of them included).
     NotAMessage,
+    /// Nested too deep to be given to anybody.
+    TooDeep,
 }
 
 impl<'a> Envelope<'a> {
@@ -120,7 +121,7 @@ impl<'a> Envelope<'a> {
         let meta = self.params.and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta);
         let meta = meta.and_then(|meta| serde_json::from_str::<serde_json::Map<_, _>>(meta.get()).ok());
         meta.is_some_and(|meta: serde_json::Map<String, serde_json::Value>| {
-            meta.contains_key(MODERN_VERSION_KEY)
+            meta.contains_key(PROTOCOL_VERSION)
         })
     }
 }

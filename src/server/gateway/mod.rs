@@ -4,40 +4,55 @@
 
 pub mod address_policy;
 mod addressing;
+mod admission;
 mod aggregate;
 mod aggregate_initialize;
 mod answer;
+mod backoff;
 mod batch;
+mod call_outcome;
+mod call_record;
 mod calling;
 mod capabilities;
+mod connect_diagnosis;
 mod connection;
+mod content_coding;
 mod event_relay;
 mod event_splitter;
 mod inject;
 mod inward;
 mod listing;
 mod message;
+mod modern;
 mod naming;
+mod nesting;
 mod outward;
 mod peekable_socket;
 mod post;
 mod problem;
+mod rate_limit;
+pub mod redaction;
 mod relay;
 mod relay_body;
 mod resource_index;
+mod scoped_message;
 mod server_requests;
 mod server_stream;
+mod server_test;
 mod session_end;
 mod session_start;
 mod sessions;
 mod side_by_side;
 mod single;
 mod sse;
+mod test_findings;
 mod upstream;
 mod upstream_body;
+mod watched_body;
 mod workspace_session;
 mod workspace_stream;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -51,7 +66,13 @@ pub use connection::UpstreamPool;
 
 use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
+use self::backoff::Backoff;
+use self::call_record::CalledServer;
+use self::modern::{BridgeSessions, Eras, KnownSchemas};
+use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Scope, Session, Sessions};
+use self::watched_body::{ServedBy, Standing};
+use super::access_log::Served;
 use super::auth::Member;
 use super::body::AnswerBody;
 use super::error::ApiError;
@@ -71,7 +92,12 @@ const GOODBYE_TIME: Duration = Duration::from_secs(3);
 pub struct Gateway {
     project: Arc<Project>,
     sessions: Sessions,
+    rate_limits: RateLimits,
     policy: AddressPolicy,
+    eras: Eras,
+    backoff: Backoff,
+    schemas: KnownSchemas,
+    bridges: BridgeSessions,
     /// When idle sessions are looked for again.
     next_sweep: AtomicI64,
 }
@@ -102,7 +128,17 @@ impl Caller {
 impl Gateway {
     /// A gateway on an open project.
     pub fn new(project: Arc<Project>, policy: AddressPolicy) -> Self {
-        Self { project, sessions: Sessions::new(), policy, next_sweep: AtomicI64::new(0) }
+        Self {
+            project,
+            sessions: Sessions::new(),
+            policy,
+            eras: Eras::default(),
+            backoff: Backoff::default(),
+            schemas: KnownSchemas::default(),
+            bridges: BridgeSessions::default(),
+            next_sweep: AtomicI64::new(0),
+            rate_limits: RateLimits::new(),
+        }
     }
 
     /// Answers one request under `/ws/`.
@@ -117,12 +153,53 @@ impl Gateway {
             Err(error) => return error_answer(&error, request_id),
         };
         self.sweep_sessions(pool);
+        let workspace = workspace_and_server(request.uri().path()).0.to_owned();
+        let served_by = match &caller.route {
+            Route::Workspace => None,
+            Route::Server(server) => Some(ServedBy::of(server)),
+        };
+        let mut standing = Standing::new(Arc::clone(&self.project), caller.member.clone(), served_by);
+        let mut response = tokio::select! {
+            response = self.handle(&caller, request) => response,
+            // Dropping the work closes the upstream's connection.
+            () = standing.lost() => return error_answer(&revoked(), request_id),
+        };
+        self.rate_limits.describe(&caller.member, response.headers_mut());
+        if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
+            standing.is_served_by(served_by);
+        }
+        let by_name = response.extensions_mut().remove::<CalledServer>();
+        let server = match &caller.route {
+            Route::Workspace => by_name.map(|server| server.0),
+            Route::Server(server) => Some(server.slug.to_string()),
+        };
+        let token_id = caller.member.token_id.clone();
+        response.extensions_mut().insert(Served { workspace, server, token_id });
+        watched_body::watch(response, standing)
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        // A POST is counted when it is known whether it is a tool call.
+        if *request.method() != Method::POST
+            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
+        {
+            return refusal;
+        }
         match *request.method() {
-            Method::POST => self.post(&caller, request).await,
-            Method::GET => self.listen(&caller, request.headers()).await,
-            Method::DELETE => self.end_session(&caller, request.headers()).await,
+            Method::POST => self.post(caller, request).await,
+            Method::GET => self.listen(caller, request.headers()).await,
+            Method::DELETE => self.end_session(caller, request.headers()).await,
             _ => method_not_allowed(),
         }
+    }
+
+    /// How many sessions clients have, and how many are held with each server, by its id.
+    pub(super) fn session_counts(&self) -> (usize, HashMap<String, usize>) {
+        self.sessions.counts()
     }
 
     /// Authenticates, then finds the route; without a token nobody learns what exists.
@@ -132,9 +209,7 @@ impl Gateway {
         request: &Request<Incoming>,
         request_id: &str,
     ) -> Result<Caller, ApiError> {
-        let rest = request.uri().path().strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
-        let (workspace, server) =
-            rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)));
+        let (workspace, server) = workspace_and_server(request.uri().path());
         let member = self.project.authenticator.member(request.headers(), workspace).await?;
         let member = member.ok_or_else(|| {
             ApiError::unauthorized(
@@ -142,6 +217,7 @@ impl Gateway {
             )
             .with_hint("send Authorization: Bearer mwt_...; ask a workspace admin for a token")
         })?;
+        self.project.analytics.token_used(&member.token_id);
         let route = match server.filter(|server| !server.is_empty()) {
             None => Route::Workspace,
             Some(slug) => Route::Server(Box::new(
@@ -155,8 +231,18 @@ impl Gateway {
 
     async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, StoreError> {
         let Ok(slug) = ServerSlug::parse(slug) else { return Ok(None) };
+        if !member.scope.allows_server(slug.as_str()) {
+            return Ok(None);
+        }
         let server = self.project.store.server(&member.workspace_id, &slug).await?;
         Ok(server.filter(|server| server.enabled))
+    }
+
+    /// The servers that are enabled and that the token may use.
+    async fn enabled_servers(&self, member: &Member) -> Result<Vec<ServerRow>, StoreError> {
+        let mut servers = self.project.store.servers(&member.workspace_id).await?;
+        servers.retain(|server| server.enabled && member.scope.allows_server(server.slug.as_str()));
+        Ok(servers)
     }
 
     /// The client's session: 400 without an id, 404 for an id that is unknown, ended or not its own.
@@ -204,6 +290,17 @@ fn accepts_events(headers: &HeaderMap) -> bool {
         let mut types = value.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
         types.any(|one| ["text/event-stream", "text/*", "*/*"].iter().any(|it| one.eq_ignore_ascii_case(it)))
     })
+}
+
+fn revoked() -> ApiError {
+    ApiError::unauthorized("the token or the MCP server was taken away while this was running")
+        .with_hint("ask a workspace admin")
+}
+
+/// The parts of a gateway's path.
+fn workspace_and_server(path: &str) -> (&str, Option<&str>) {
+    let rest = path.strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
+    rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)))
 }
 
 fn method_not_allowed() -> Response<AnswerBody> {

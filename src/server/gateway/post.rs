@@ -1,6 +1,6 @@
 //! POST: one JSON-RPC message. Checks what the legacy transport asks for (2025-11-25,
 //! "Streamable HTTP"), opens or finds the session, and hands the message to its route.
-//! Requests of the modern era are refused so that clients of both eras fall back.
+//! Requests of the modern era branch off once they are read.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,10 +9,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 
+use super::answer::SESSION_HEADER;
 use super::message::{Envelope, Kind, MessageProblem};
+use super::modern::MODERN_VERSION;
 use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
+use super::rate_limit::Quota;
 use super::upstream::VERSION_HEADER;
-use super::{Caller, Gateway, LEGACY_VERSIONS, Route, session_error};
+use super::{Caller, Gateway, LEGACY_VERSIONS, Route, nesting, session_error};
 use crate::server::body::{AnswerBody, BodyProblem, read_limited};
 use crate::server::response::json_answer;
 
@@ -38,12 +41,29 @@ impl Gateway {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the message is over 16 MiB");
             }
             Err(BodyProblem::Broken) => {
-                return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "the message was cut off");
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    PARSE_ERROR,
+                    "the message was cut off or came too slowly",
+                );
             }
         };
-        let envelope = match Envelope::parse(&body) {
+        let parsed = nesting::check(&body).and_then(|()| Envelope::parse(&body));
+        if parsed.is_err()
+            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
+        {
+            return refusal;
+        }
+        let envelope = match parsed {
             Ok(envelope) => envelope,
             Err(MessageProblem::NotJson) => return refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "not JSON"),
+            Err(MessageProblem::TooDeep) => {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    INVALID_REQUEST,
+                    "the message is nested over 128 levels deep",
+                );
+            }
             Err(MessageProblem::NotAMessage) => {
                 if let Some(answer) = self.batch(caller, &parts.headers, &body).await {
                     return answer;
@@ -51,7 +71,13 @@ impl Gateway {
                 return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, "not one JSON-RPC 2.0 message");
             }
         };
-        if let Some(refusal) = refuse_other_era(&envelope, &parts.headers) {
+        if let Some(refusal) = self.admit(caller, &envelope, &body) {
+            return refusal;
+        }
+        if is_modern(&envelope, &parts.headers) {
+            return self.modern(caller, &parts.headers, &envelope, body.clone()).await;
+        }
+        if let Some(refusal) = refuse_unknown_version(&envelope, &parts.headers) {
             return refusal;
         }
         self.dispatch(caller, &parts.headers, &envelope, body.clone()).await
@@ -111,14 +137,22 @@ fn check_types(headers: &HeaderMap) -> Option<Response<AnswerBody>> {
     Some(refuse(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, message))
 }
 
-/// Status 400 with a plain -32600: by this answer to their first request, clients that
-/// speak both eras go on with `initialize`.
-fn refuse_other_era(envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Response<AnswerBody>> {
+/// The era is told by the request itself: a version in its `_meta`, or, without a session, in
+/// its header.
+fn is_modern(envelope: &Envelope<'_>, headers: &HeaderMap) -> bool {
+    let in_header = headers.get(VERSION_HEADER).is_some_and(|version| version == MODERN_VERSION);
+    envelope.is_modern() || (in_header && !headers.contains_key(SESSION_HEADER))
+}
+
+/// Status 400 with a plain -32600: by this answer clients go on with `initialize`.
+fn refuse_unknown_version(envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Response<AnswerBody>> {
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or_default());
-    let unsupported = version.is_some_and(|version| !LEGACY_VERSIONS.contains(&version));
-    if !unsupported && !envelope.is_modern() {
+    if version.is_none_or(|version| LEGACY_VERSIONS.contains(&version)) {
         return None;
     }
-    let message = format!("this gateway speaks MCP {} to {}", LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]);
+    let message = format!(
+        "this gateway speaks MCP {} to {}, and {MODERN_VERSION}",
+        LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]
+    );
     Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(envelope.id(), INVALID_REQUEST, &message)))
 }

@@ -3,6 +3,8 @@
 
 use serde_json::json;
 
+use super::redaction::Unfilterable;
+
 /// Why an upstream gave no answer that could be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UpstreamProblem {
@@ -41,12 +43,30 @@ pub(super) enum UpstreamProblem {
     /// It chose a version of the protocol that is not known here.
     #[error("the MCP server speaks a version of MCP that this gateway does not know")]
     UnknownVersion,
+    /// It failed lately, and is not asked again yet.
+    #[error("the MCP server failed lately and is asked again in a moment")]
+    Resting,
     /// `initialize` was answered with an error.
     #[error("the MCP server refused to open a session")]
     NotInitialized,
 }
 
+impl From<Unfilterable> for UpstreamProblem {
+    fn from(_: Unfilterable) -> Self {
+        Self::NotMcp
+    }
+}
+
 impl UpstreamProblem {
+    /// Whether it says that the server is down, and not that something is wrong with a secret
+    /// or a rule here: then it is asked less often.
+    pub(super) fn is_of_a_dead_server(self) -> bool {
+        !matches!(
+            self,
+            Self::SecretUnavailable | Self::AddressRefused | Self::CredentialRefused | Self::Resting
+        )
+    }
+
     /// A word for programs.
     pub(super) fn reason(self) -> &'static str {
         match self {
@@ -61,9 +81,41 @@ impl UpstreamProblem {
             Self::NotMcp => "not_mcp",
             Self::Outdated => "outdated",
             Self::UnknownVersion => "unknown_version",
+            Self::Resting => "resting",
             Self::NotInitialized => "not_initialized",
         }
     }
+}
+
+/// The words of [`UpstreamProblem::reason`].
+const REASONS: [&str; 13] = [
+    "secret_unavailable",
+    "unreachable",
+    "address_refused",
+    "timed_out",
+    "cut",
+    "redirect",
+    "credential_refused",
+    "http_status",
+    "not_mcp",
+    "unknown_version",
+    "outdated",
+    "resting",
+    "not_initialized",
+];
+
+/// The reason in an error document of [`upstream_error`], wherever in an answer it stands.
+pub(super) fn reason_in(error: &str) -> Option<&'static str> {
+    #[derive(serde::Deserialize)]
+    struct Error {
+        data: Data,
+    }
+    #[derive(serde::Deserialize)]
+    struct Data {
+        reason: String,
+    }
+    let reason = serde_json::from_str::<Error>(error).ok()?.data.reason;
+    REASONS.into_iter().find(|known| *known == reason)
 }
 
 /// JSON-RPC: not JSON.
@@ -92,4 +144,37 @@ pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -
     let data = json!({"server": server, "reason": problem.reason()});
     let error = json!({"code": INTERNAL_ERROR, "message": problem.to_string(), "data": data});
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UpstreamProblem::{
+        AddressRefused, CredentialRefused, Cut, NotInitialized, NotMcp, Outdated, Redirect, Resting,
+        SecretUnavailable, Status, TimedOut, UnknownVersion, Unreachable,
+    };
+    use super::*;
+
+    #[test]
+    fn every_reason_is_found_again() {
+        let problems = [
+            SecretUnavailable,
+            Unreachable,
+            AddressRefused,
+            TimedOut,
+            Cut,
+            Redirect,
+            CredentialRefused,
+            Status(503),
+            NotMcp,
+            UnknownVersion,
+            Outdated,
+            Resting,
+            NotInitialized,
+        ];
+        assert_eq!(problems.map(UpstreamProblem::reason), REASONS);
+        assert_eq!(reason_in(r#"{"code":1,"data":{"reason":"cut"}}"#), Some("cut"));
+        for other in [r#"{"code":1}"#, r#"{"data":{"reason":"any"}}"#, r#"{"data":"cut"}"#, "{}"] {
+            assert_eq!(reason_in(other), None, "{other}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ use super::relay_body::{BrokenOff, Outlet, RelayBody};
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
+use super::watched_body::ServedBy;
 use super::workspace_session::Running;
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
@@ -63,16 +64,31 @@ impl Passage {
         upstream_error(&self.id, server.as_str(), problem)
     }
 
+    /// The answer for a problem. It goes with the response, for the record of the call.
+    fn failed(&self, problem: UpstreamProblem) -> Response<AnswerBody> {
+        let mut response = json_answer(StatusCode::OK, self.failure(problem));
+        response.extensions_mut().insert(problem);
+        response
+    }
+
     /// Answers with what came back.
     pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
+        let served_by = ServedBy::of(&self.upstream.server);
+        let mut response = self.unmarked_answer(answered).await;
+        // The stream ends when the server is taken away.
+        response.extensions_mut().insert(served_by);
+        response
+    }
+
+    async fn unmarked_answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
         match answered {
             Ok(Answer::Stream(response)) if answer::is_event_stream(&response) => {
                 let (parts, body) = response.into_parts();
                 streamed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(body))
             }
             Ok(Answer::Stream(response)) => self.json(*response).await,
-            Ok(Answer::Refusal(body)) => json_answer(StatusCode::BAD_REQUEST, body),
-            Err(problem) => json_answer(StatusCode::OK, self.failure(problem)),
+            Ok(Answer::Whole(status, body)) => json_answer(status, body),
+            Err(problem) => self.failed(problem),
         }
     }
 
@@ -83,7 +99,7 @@ impl Passage {
             let Some(frame) = body.frame().await else {
                 let cut = ends_without_saying(&parts.headers) && Envelope::parse(&held).is_err();
                 if cut || held.trim_ascii().is_empty() {
-                    return json_answer(StatusCode::OK, self.failure(UpstreamProblem::Cut));
+                    return self.failed(UpstreamProblem::Cut);
                 }
                 let mut response = json_answer(StatusCode::OK, held);
                 describe(&parts.headers, response.headers_mut());
@@ -92,7 +108,7 @@ impl Passage {
             match frame.map(hyper::body::Frame::into_data) {
                 Ok(Ok(piece)) => held.extend_from_slice(&piece),
                 Ok(Err(_)) => {}
-                Err(_) => return json_answer(StatusCode::OK, self.failure(UpstreamProblem::Cut)),
+                Err(_) => return self.failed(UpstreamProblem::Cut),
             }
         }
         streamed(&parts.headers, move |outlet| copy(self, held.into(), body, outlet))

@@ -35,6 +35,8 @@ pub(super) enum Scope {
     Workspace,
     /// `/ws/{workspace}/{slug}`: the server's id.
     Server(String),
+    /// No route: held for a client of the modern era, which has no session itself.
+    Bridge,
 }
 
 /// A session with one upstream.
@@ -52,6 +54,9 @@ pub(super) struct UpstreamSession {
     pub(super) offers: Arc<Capabilities>,
     /// Whether the upstream has got `notifications/initialized`.
     pub(super) announced: bool,
+    /// Whether it is spoken to in the modern era: then there is no session there, and this is
+    /// what is known instead.
+    pub(super) modern: bool,
 }
 
 /// Where the session with one upstream is kept; locked while it is being opened.
@@ -87,6 +92,12 @@ impl Session {
     /// All slots, by server id.
     pub(super) fn slots(&self) -> Vec<(String, Slot)> {
         unpoisoned(&self.slots).iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect()
+    }
+
+    /// Whether it is held for a client of the modern era, so that upstreams are asked for that
+    /// era first.
+    pub(super) fn is_bridge(&self) -> bool {
+        self.scope == Scope::Bridge
     }
 
     fn belongs_to(&self, member: &Member, scope: &Scope) -> bool {
@@ -220,6 +231,29 @@ impl Sessions {
         Some(Arc::clone(session))
     }
 
+    /// Whether there is a session with this id.
+    pub(super) fn exists(&self, id: &str) -> bool {
+        self.shard(id).contains_key(id)
+    }
+
+    /// How many sessions there are that are not idle for too long, and how many upstream
+    /// sessions they hold, by the server's id.
+    pub(super) fn counts(&self) -> (usize, HashMap<String, usize>) {
+        let (mut count, mut held, now) = (0, HashMap::new(), clock::now());
+        for shard in &self.shards {
+            for session in unpoisoned(shard).values().filter(|session| !session.is_idle(now)) {
+                count += 1;
+                for (server_id, slot) in unpoisoned(&session.slots).iter() {
+                    // One that is locked is being opened.
+                    if slot.try_lock().map_or(true, |kept| kept.is_some()) {
+                        *held.entry(server_id.clone()).or_default() += 1;
+                    }
+                }
+            }
+        }
+        (count, held)
+    }
+
     /// Ends a session.
     pub(super) fn close(&self, session: &Session) {
         self.shard(&session.id).remove(&session.id);
@@ -231,7 +265,7 @@ mod tests {
     use super::*;
 
     fn member(token: &str) -> Member {
-        Member { token_id: token.to_owned(), workspace_id: "w".to_owned() }
+        Member { token_id: token.to_owned(), workspace_id: "w".to_owned(), ..Member::default() }
     }
 
     fn open(sessions: &Sessions, token: &str) -> (Arc<Session>, Vec<Arc<Session>>) {

@@ -10,6 +10,7 @@ use hyper::{Response, StatusCode};
 
 use super::answer::SESSION_HEADER;
 use super::answer::{self};
+use super::call_record::CallRecord;
 use super::message::{Envelope, Kind};
 use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
@@ -35,8 +36,9 @@ impl Gateway {
         let initialized = async {
             let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
             let (whole, opened) = upstream.initialize(body.clone()).await?;
-            let known =
-                |opened: &UpstreamSession| LEGACY_VERSIONS.iter().any(|version| opened.protocol == *version);
+            let known = |opened: &UpstreamSession| {
+                opened.modern || LEGACY_VERSIONS.iter().any(|version| opened.protocol == *version)
+            };
             if let Some(opened) = opened.as_ref().filter(|opened| !known(opened)) {
                 // The client would go on in a version that nobody could carry for it.
                 upstream.end(opened).await;
@@ -54,7 +56,8 @@ impl Gateway {
         }
         let Some(opened) = opened else { return response };
         let scope = Scope::Server(server.id.clone());
-        let protocol = opened.protocol.to_str().unwrap_or_default();
+        let protocol =
+            if opened.modern { LEGACY_VERSIONS[0] } else { opened.protocol.to_str().unwrap_or_default() };
         let Ok(session) = self.open_session(caller, scope, body, protocol) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
@@ -78,16 +81,23 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let passing = passing_headers(headers);
         if envelope.kind() == Kind::Request {
+            let record = CallRecord::begin(self, caller, server, envelope);
             session.workspace.note_wish(&server.id, envelope);
             let (upstream, answered) = match self.call(caller, session, server.clone(), &passing, body).await
             {
                 Ok(made) => made,
-                Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
+                Err(problem) => return record.watch(Self::failed(caller, server, envelope.id(), problem)),
             };
+            if caller.member.scope.limits_tools() && envelope.method() == "tools/list" {
+                return match answered {
+                    Ok(answer) => Self::visible_tools(caller, server, envelope.id(), answer).await,
+                    Err(problem) => Self::failed(caller, server, envelope.id(), problem),
+                };
+            }
             let id = envelope.id().to_owned();
             let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
             let passage = Passage { gateway, caller, upstream, id, workspace: None };
-            return passage.answer(answered).await;
+            return record.watch(passage.answer(answered).await);
         }
         let notified = match Upstream::open(self, caller, server.clone(), passing) {
             Ok(upstream) => upstream.notify(session, body).await,
@@ -135,7 +145,8 @@ impl Gateway {
         }
     }
 
-    /// The JSON-RPC error for a problem, and a line in the log.
+    /// The JSON-RPC error for a problem, and a line in the log. The problem goes with the
+    /// response, for the record of the call.
     pub(super) fn failed(
         caller: &Caller,
         server: &ServerRow,
@@ -144,7 +155,9 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let request_id = &caller.request_id;
         tracing::warn!(request_id, server = %server.slug, token = %caller.member.token_id, %problem, "a call failed");
-        json_answer(StatusCode::OK, upstream_error(id, server.slug.as_str(), problem))
+        let mut response = json_answer(StatusCode::OK, upstream_error(id, server.slug.as_str(), problem));
+        response.extensions_mut().insert(problem);
+        response
     }
 }
 

@@ -17,17 +17,19 @@ use hyper::{Method, Request, Response};
 use super::answer::{self, Answer, SESSION_HEADER};
 use super::capabilities::Capabilities;
 use super::connection::{Connection, PoolKey, SendProblem};
+use super::content_coding::Coding;
 use super::inject::Injected;
+use super::modern::{Eras, KnownSchemas};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
-use super::upstream_body::UpstreamBody;
+use super::upstream_body::{UpstreamBody, treat_head};
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
 /// Header of the protocol version.
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
 /// How long an upstream may take until it begins to answer a call.
-const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
+pub(super) const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
 /// How long an upstream may take to open a session.
 const INITIALIZE_TIME: Duration = Duration::from_secs(10);
 /// How long it may take to take a notification, or to begin a stream.
@@ -63,6 +65,9 @@ impl Upstream {
     /// that the upstream has lost is opened again, once: such a request was refused before it ran.
     pub(super) async fn request(&self, session: &Session, message: Bytes) -> Result<Answer, UpstreamProblem> {
         let opened = self.session(session).await?;
+        if opened.modern {
+            return self.request_modern(session, message).await;
+        }
         let response = self.post(Some(&opened), message.clone(), FIRST_BYTE_TIME).await?;
         if opened.id.is_none() {
             return answer::of_request(response).await;
@@ -79,6 +84,10 @@ impl Upstream {
     /// Passes on a notification or an answer; what the upstream says to it is read and dropped.
     pub(super) async fn notify(&self, session: &Session, message: Bytes) -> Result<(), UpstreamProblem> {
         let opened = self.session(session).await?;
+        if opened.modern {
+            // The modern era has no notifications to a server.
+            return Ok(());
+        }
         let response = self.post(Some(&opened), message, SHORT_TIME).await?;
         answer::drain(response).await;
         Ok(())
@@ -87,6 +96,9 @@ impl Upstream {
     /// Opens the stream of messages that belong to no request.
     pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
         let opened = self.session(session).await?;
+        if opened.modern {
+            return self.listen_modern().await;
+        }
         self.get(&opened, None).await
     }
 
@@ -121,17 +133,27 @@ impl Upstream {
         self.get(&opened, Some(last_event_id)).await
     }
 
-    /// Sends a client's `initialize` as it is, before there is a session.
+    /// Sends a client's `initialize` as it is, before there is a session. A server of the
+    /// modern era does not know it: then the answer is made from what the server does say.
     pub(super) async fn initialize(
         &self,
         message: Bytes,
     ) -> Result<(answer::Whole, Option<UpstreamSession>), UpstreamProblem> {
         let answering = async {
-            let response = self.post(None, message, INITIALIZE_TIME).await?;
+            let response = self.post(None, message.clone(), INITIALIZE_TIME).await?;
             answer::read_initialize(response).await
         };
         let whole = tokio::time::timeout(INITIALIZE_TIME, answering).await;
-        let whole = whole.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        let whole = match whole.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            Ok(whole) if whole.initialized().is_some() => whole,
+            refused @ (Ok(_) | Err(UpstreamProblem::Status(400..=499) | UpstreamProblem::NotMcp)) => {
+                return match self.initialize_modern(&message).await? {
+                    Some(made) => Ok(made),
+                    None => Ok((refused?, None)),
+                };
+            }
+            Err(problem) => return Err(problem),
+        };
         let session = whole.initialized().map(|protocol| UpstreamSession {
             id: whole.session_id.clone(),
             protocol,
@@ -139,6 +161,7 @@ impl Upstream {
             origin: self.server.origin().clone(),
             offers: Arc::new(Capabilities::of_initialize(&whole.message)),
             announced: false,
+            modern: false,
         });
         Ok((whole, session))
     }
@@ -180,6 +203,9 @@ impl Upstream {
             }
         };
         *kept = Some(opened.clone());
+        if opened.announced {
+            return Ok(opened);
+        }
         let response = self.post(Some(&opened), Bytes::from_static(INITIALIZED), SHORT_TIME).await?;
         opened.announced = true;
         *kept = Some(opened.clone());
@@ -197,10 +223,16 @@ impl Upstream {
     }
 
     async fn open_session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
+        if session.is_bridge()
+            && let Some(discovered) = self.discovered().await?
+        {
+            return Ok(self.modern_session(&discovered));
+        }
         let (_, opened) = self.initialize(session.initialize.clone()).await?;
         opened.ok_or(UpstreamProblem::NotInitialized)
     }
 
+    /// Forgets the session `lost`, unless another one has taken its place.
     pub(super) async fn forget(&self, session: &Session, lost: &UpstreamSession) {
         let slot = session.slot(&self.server.id);
         let mut kept = slot.lock().await;
@@ -215,14 +247,33 @@ impl Upstream {
         message: Bytes,
         limit: Duration,
     ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
-        let mut request = self.build(Method::POST, opened, message);
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, BOTH_TYPES);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let request = self.build(Method::POST, opened, message);
         self.send(request, limit).await
     }
 
-    fn build(&self, method: Method, opened: Option<&UpstreamSession>, body: Bytes) -> Request<Full<Bytes>> {
+    /// Digest of the secrets, rules and URL that this was opened with.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        self.injected.fingerprint
+    }
+
+    /// What is known of the eras of all servers.
+    pub(super) fn eras(&self) -> &Eras {
+        &self.gateway.eras
+    }
+
+    /// What is known of the schemas of all servers.
+    pub(super) fn schemas(&self) -> &KnownSchemas {
+        &self.gateway.schemas
+    }
+
+    /// A request with the headers that every one has; those of a POST, and of the session.
+    pub(super) fn build(
+        &self,
+        method: Method,
+        opened: Option<&UpstreamSession>,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
+        let is_post = method == Method::POST;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         let url = self.server.url.url();
@@ -236,6 +287,10 @@ impl Upstream {
         let agent = HeaderValue::from_static(concat!("aerostack-gateway/", env!("CARGO_PKG_VERSION")));
         headers.insert(USER_AGENT, agent);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if is_post {
+            headers.insert(ACCEPT, BOTH_TYPES);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         if let Some(opened) = opened {
             headers.insert(VERSION_HEADER, opened.protocol.clone());
             if let Some(id) = &opened.id {
@@ -248,7 +303,7 @@ impl Upstream {
 
     /// Sends on a resting or a new connection. The injected headers go in here, last, so
     /// that no request can be without them.
-    async fn send(
+    pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         limit: Duration,
@@ -275,10 +330,14 @@ impl Upstream {
                 Err(_) => Err(UpstreamProblem::Cut),
             }
         };
-        let (connection, response) =
+        let (connection, mut response) =
             tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        if response.status().is_success() && Coding::of(response.headers()) == Coding::Other {
+            return Err(UpstreamProblem::NotMcp);
+        }
+        let treatment = treat_head(response.headers_mut(), self.injected.redacted.as_ref())?;
         let pool = Rc::clone(&self.caller.pool);
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key)))
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment)))
     }
 }
 

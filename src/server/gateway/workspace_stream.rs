@@ -123,9 +123,7 @@ impl WorkspaceStream {
 
     /// Follows the changes of the workspace.
     async fn look(&mut self) {
-        let member = &self.caller.member;
-        let Ok(mut servers) = self.gateway.project.store.servers(&member.workspace_id).await else { return };
-        servers.retain(|server| server.enabled);
+        let Ok(servers) = self.gateway.enabled_servers(&self.caller.member).await else { return };
         let now: Seen = servers.iter().map(|server| (server.id.clone(), facts(server))).collect();
         let before = self.seen.replace(now.clone());
         if before.as_ref().is_some_and(|before| *before != now) {

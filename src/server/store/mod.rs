@@ -11,7 +11,7 @@ use crate::domain::{SecretName, ServerSlug, WorkspaceSlug};
 use crate::server::clock::Millis;
 pub use rows::{
     ApiKeyRow, InternalKey, KeyCheck, NewProject, ProjectRow, PutSecret, PutSecrets, RuleChange, SecretRow,
-    ServerChange, ServerRow, TokenRow, WorkspaceRow,
+    ServerChange, ServerRow, TokenLimits, TokenRow, WorkspaceRow,
 };
 
 /// The store itself failed. Its text is for the log, never for a client.
@@ -103,6 +103,9 @@ pub trait Store: Send + Sync {
     async fn add_token(&self, token: TokenRow) -> Result<(), WriteError>;
     /// Revokes a token for good: its hash is overwritten. A second time changes nothing.
     async fn revoke_token(&self, workspace_id: &str, id: &str, at: Millis) -> Result<(), WriteError>;
+
+    /// Notes when tokens were last used. Does not wait, and what fails is in the log only.
+    fn note_token_uses(&self, uses: Vec<(String, Millis)>);
 
     /// Closes what the calling thread holds open for reading, if it will not read again.
     fn leave_thread(&self);

@@ -75,6 +75,7 @@ pub struct WorkspaceRow {
 
 /// An MCP server with its secrets.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own, most are columns")]
 pub struct ServerRow {
     /// Id.
     pub id: String,
@@ -90,6 +91,8 @@ pub struct ServerRow {
     pub enabled: bool,
     /// Whether private addresses are allowed.
     pub allow_private_network: bool,
+    /// Whether its secrets are taken out of its answers.
+    pub redact_responses: bool,
     /// When it was added.
     pub created_at: Millis,
     /// Last change.
@@ -192,6 +195,8 @@ pub struct ServerChange {
     pub enabled: Option<bool>,
     /// Whether private addresses are allowed.
     pub allow_private_network: Option<bool>,
+    /// Whether its secrets are taken out of its answers.
+    pub redact_responses: Option<bool>,
     /// When.
     pub updated_at: Millis,
     /// Whether the secrets are deleted if the origin changes; otherwise their presence refuses it.
@@ -219,4 +224,17 @@ pub struct TokenRow {
     pub last_used_at: Option<Millis>,
     /// When it was revoked.
     pub revoked_at: Option<Millis>,
+    /// What it may do.
+    pub limits: TokenLimits,
+}
+
+/// What a token may do, as it stands in its row and goes into its hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenLimits {
+    /// Tool calls a minute: `None` for the default, 0 for no limit.
+    pub rate_limit: Option<u32>,
+    /// Patterns of servers with commas between them; `None` for all.
+    pub servers: Option<String>,
+    /// Patterns of tools with commas between them; `None` for all.
+    pub tools: Option<String>,
 }

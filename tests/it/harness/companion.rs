@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aerostack::server::analytics::AnalyticsSettings;
 use aerostack::server::settings::{ServerSettings, TlsFiles};
 use aerostack::server::vault::SecretsKey;
-use aerostack::server::{RunningServer, Server, StartError};
+use aerostack::server::{ConnectionLimits, RunningServer, Server, StartError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,11 +25,19 @@ pub struct Companion {
     pub api_key: String,
     pub database: PathBuf,
     pub folder: TempDir,
+    pub connections: ConnectionLimits,
+    /// How calls are kept, from the next start on.
+    pub analytics: AnalyticsSettings,
 }
 
 impl Companion {
     /// A new project, upstreams on loopback allowed.
     pub fn start() -> Self {
+        Self::start_with(ConnectionLimits::default())
+    }
+
+    /// The same with other limits on connections.
+    pub fn start_with(connections: ConnectionLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("aerostack.db");
         let mut companion = Self {
@@ -38,6 +47,8 @@ impl Companion {
             api_key: String::new(),
             database,
             folder,
+            connections,
+            analytics: AnalyticsSettings::default(),
         };
         companion.open(KEY, true, None).unwrap();
         companion
@@ -57,6 +68,8 @@ impl Companion {
             database: self.database.clone(),
             key: SecretsKey::parse(key).unwrap(),
             loopback_upstreams,
+            connections: self.connections,
+            analytics: self.analytics,
         };
         let mut announced = None;
         let server = Server::bind(&settings, &mut |key| announced = Some(key.expose().to_owned()))?;
@@ -113,12 +126,23 @@ impl Companion {
         self.admin("PUT", &path, Some(rule))
     }
 
-    /// Issues a token for a workspace.
+    /// Issues a token for a workspace, without a rate limit: tests call often.
     pub fn token(&self, workspace: &str) -> String {
+        self.token_with(workspace, &json!({"name": "test", "rate_limit": "none"}))
+    }
+
+    /// Issues a token with these limits.
+    pub fn token_with(&self, workspace: &str, body: &Value) -> String {
         let path = format!("/api/v1/admin/workspaces/{workspace}/tokens");
-        let answer = self.admin("POST", &path, Some(&json!({"name": "test"})));
+        let answer = self.admin("POST", &path, Some(body));
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// Revokes a token.
+    pub fn revoke(&self, workspace: &str, token: &str) {
+        let path = format!("/api/v1/admin/workspaces/{workspace}/tokens/{}", &token[4..16]);
+        assert_eq!(self.admin("DELETE", &path, None).status, 204);
     }
 
     /// Opens a member's session on `/ws/default` or, with a slug, `/ws/default/<slug>`.

@@ -3,6 +3,7 @@
 //! plain HTTP client, an MCP session on it, upstreams, and session buses with a keyring.
 
 pub mod companion;
+pub mod conformance;
 pub mod connect_proxy;
 pub mod display;
 pub mod http;
@@ -23,5 +24,5 @@ pub use companion::Companion;
 pub use http::{Answer, request};
 pub use mcp::McpSession;
 pub use program::{Ended, Running, aerostack};
-pub use shell::{Mock, cli};
+pub use shell::{Mock, SHORT_VALUE, cli};
 pub use upstream::{Upstream, mcp_answer};

@@ -2,7 +2,7 @@
 //! by `tests/run` (see tests/parts/README.md).
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::Value;
@@ -17,13 +17,24 @@ pub fn parts(test: &str) -> Option<PathBuf> {
     None
 }
 
-/// The command that runs a part: node for `.mjs`, the environment's python for `.py`.
-pub fn part(folder: &std::path::Path, program: &str) -> Command {
-    let is_python = std::path::Path::new(program).extension().is_some_and(|extension| extension == "py");
-    let mut command =
-        if is_python { Command::new(folder.join("venv/bin/python")) } else { Command::new("node") };
+/// The command that runs a part: node for `.mjs`, an environment's python for `.py`.
+pub fn part(folder: &Path, program: &str) -> Command {
+    let is_python = Path::new(program).extension().is_some_and(|extension| extension == "py");
+    let mut command = if is_python { python(folder, program) } else { node(folder) };
     command.arg(folder.join(program));
     command
+}
+
+/// Python: the SDK 1 has an environment of its own.
+fn python(folder: &Path, program: &str) -> Command {
+    let environment = if program.starts_with("py1_") { "venv-mcp1" } else { "venv" };
+    Command::new(folder.join(environment).join("bin/python"))
+}
+
+/// Node: the one that was installed with the parts, or else the system's.
+pub fn node(folder: &Path) -> Command {
+    let own = folder.join("venv/bin/node");
+    if own.exists() { Command::new(own) } else { Command::new("node") }
 }
 
 /// A part that goes on: it prints `LISTENING <where>`, and ends when its stdin closes.

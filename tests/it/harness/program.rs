@@ -171,8 +171,14 @@ impl Aerostack {
 /// Runs any command to its end with these bytes on standard input. If it takes longer than
 /// [`PATIENCE`], it is killed with all that it started, and the test fails.
 pub fn run_to_end(mut command: Command, stdin: Vec<u8>) -> Ended {
+    let ended = run_within(PATIENCE, &mut command, stdin);
+    ended.unwrap_or_else(|| panic!("it did not end within {PATIENCE:?}: {command:?}"))
+}
+
+/// The same with a patience of choice; `None` if it had to be killed.
+pub fn run_within(patience: Duration, command: &mut Command, stdin: Vec<u8>) -> Option<Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = spawn(&mut command);
+    let mut child = spawn(command);
     let mut input = child.stdin.take().unwrap();
     let writing = thread::spawn(move || {
         let _ = input.write_all(&stdin);
@@ -181,7 +187,7 @@ pub fn run_to_end(mut command: Command, stdin: Vec<u8>) -> Ended {
     let pid = pid_of(&child);
     let (done, ended) = mpsc::channel::<()>();
     let watching = thread::spawn(move || {
-        let late = ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        let late = ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout);
         if late {
             let _ = kill_process_group(pid, Signal::KILL);
         }
@@ -189,13 +195,13 @@ pub fn run_to_end(mut command: Command, stdin: Vec<u8>) -> Ended {
     });
     let output = child.wait_with_output().unwrap();
     drop(done);
-    assert!(!watching.join().unwrap(), "it did not end within {PATIENCE:?}: {command:?}");
     writing.join().unwrap();
-    Ended {
+    let late = watching.join().unwrap();
+    (!late).then(|| Ended {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
-    }
+    })
 }
 
 /// Starts a program that may be a fresh copy: a child of another test, freshly forked, may

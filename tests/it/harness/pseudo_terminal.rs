@@ -10,11 +10,13 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, kill_process_group};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::ioctl_fionread;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use super::program::{Aerostack, pid_of};
+use super::program::{Aerostack, pid_of, until};
 
 /// Longest wait for a text or for the end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,6 +86,23 @@ impl PseudoTerminal {
     /// Types this and presses Enter.
     pub fn send_line(&mut self, text: &str) {
         self.send(&format!("{text}\r"));
+    }
+
+    /// Sends the program a signal; the shell that started it gets none.
+    pub fn signal(&self, signal: Signal) {
+        let session = self.session.id();
+        let children = std::fs::read_to_string(format!("/proc/{session}/task/{session}/children")).unwrap();
+        let program = children.split_whitespace().next().and_then(|id| id.parse().ok()).unwrap();
+        kill_process(Pid::from_raw(program).unwrap(), signal).unwrap();
+    }
+
+    /// Waits until the program has taken all that was typed.
+    pub fn taken(&self) {
+        let path = ptsname(&self.terminal, Vec::new()).unwrap();
+        let other =
+            openat(CWD, path.as_c_str(), OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty());
+        let other = other.unwrap();
+        until(PATIENCE, || (ioctl_fionread(&other).unwrap() == 0).then_some(())).expect("it does not read");
     }
 
     /// Waits for the end of the program: its exit code (128 and the signal if one killed it)

@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use super::companion::Companion;
 use super::program::{Ended, Running, aerostack};
 
+/// What is said of a value that is too short to be redacted.
+pub const SHORT_VALUE: &str =
+    "under 8 bytes, too short to be redacted from the MCP server's answers: this value\n";
+
 /// Runs the program against a companion.
 pub fn cli(companion: &Companion, arguments: &[&str]) -> Ended {
     aerostack(arguments).against(companion).run()

@@ -11,7 +11,7 @@ use super::program::{Ended, run_to_end, until};
 /// Longest wait for something on the screen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A shell on a screen of 120 columns.
+/// A shell on a screen of 160 columns.
 pub struct Tmux {
     folder: TempDir,
 }
@@ -21,7 +21,7 @@ impl Tmux {
     pub fn start(shell: &[&str], variables: &[(String, OsString)]) -> Self {
         let tmux = Self { folder: tempfile::tempdir().unwrap() };
         let mut command =
-            vec!["new-session", "-d", "-x", "120", "-y", "40", "--", "env", "-i", "TERM=screen"];
+            vec!["new-session", "-d", "-x", "160", "-y", "40", "--", "env", "-i", "TERM=screen"];
         let variables: Vec<String> =
             variables.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
         command.extend(variables.iter().map(String::as_str));

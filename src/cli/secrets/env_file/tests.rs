@@ -9,7 +9,7 @@ type Seen = (usize, String, String);
 fn outcome(text: impl AsRef<[u8]>) -> Result<Vec<Seen>, String> {
     let mut entries = Entries::default();
     read(text.as_ref(), &mut entries);
-    let list = entries.finish("the file").map_err(|failure| failure.message().to_owned())?;
+    let list = entries.finish("the file").map_err(|failure| failure.whole_message())?;
     let parts = list
         .into_iter()
         .map(|entry| (entry.line, entry.name.to_string(), entry.value.expose_text().to_owned()));

@@ -131,9 +131,13 @@ fn input_loses_one_line_end_of_a_single_line() {
 #[test]
 fn bad_input_is_refused_with_a_way_out() {
     let lines = "the value has more than one line; an HTTP header has one";
-    for input in ["canary\nmore", "canary\n\n", "canary\r", "a\ncanary\n", "\n\n"] {
+    for input in ["canary\nmore", "canary\nmore\n\n", "a\ncanary\n", "\n\n"] {
         Run::input(input).fails(lines, "--base64");
         Run::input(input).fails(lines, "--compact-json");
+    }
+    for (input, place) in [("canary\n\n", "ends"), ("canary\r", "ends"), ("\ncanary", "begins")] {
+        Run::input(input)
+            .fails(&format!("the value has more than one line: it {place} with a line end"), "--trim");
     }
     for empty in ["", "\n", "\r\n", "\u{feff}", "\u{feff}\n"] {
         Run::input(empty).fails("the value is empty", "--prompt");
@@ -220,6 +224,7 @@ fn a_variable() {
     let lookup: fn(&OsStr) -> Option<OsString> = |name| match name.to_str() {
         Some("TOKEN") => Some("canary".into()),
         Some("LINES") => Some("canary\n".into()),
+        Some("PEM") => Some("{\n  canary-1\r\n  canary-2 \n}\n".into()),
         Some("EMPTY") => Some(OsString::new()),
         _ => None,
     };
@@ -237,8 +242,13 @@ fn a_variable() {
     assert_eq!(from("TOKEN", true).outcome().1, "::add-mask::canary\n");
     let (result, err) = from("TOKEN", true).form(|form| form.base64 = true).outcome();
     assert_eq!(result.unwrap().0, "Y2FuYXJ5");
-    assert_eq!(err, "::add-mask::Y2FuYXJ5\n::add-mask::canary\n");
+    assert_eq!(err, "::add-mask::canary\n::add-mask::Y2FuYXJ5\n");
+    // Also what is refused, and each line that is long enough to be told from others.
+    assert_eq!(from("LINES", true).outcome().1, "::add-mask::canary\n");
+    assert_eq!(from("PEM", true).outcome().1, "::add-mask::canary-1\n::add-mask::canary-2\n");
     let settings = || Settings { github_actions: true, ..Settings::default() };
+    let refused = Settings { no_argv_secrets: true, ..settings() };
+    assert_eq!(Run { settings: refused, ..Run::argument("canary") }.outcome().1, "::add-mask::canary\n");
     let (_, err) = Run { settings: settings(), ..Run::argument("100%25 \u{9b}") }.outcome();
     assert_eq!(err, "::add-mask::100%2525 \u{9b}\n");
     assert_eq!(Run { settings: settings(), ..Run::input("canary") }.outcome().1, "");

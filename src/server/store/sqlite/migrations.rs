@@ -7,7 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::server::clock;
 use crate::server::store::StoreError;
 
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_first_tables.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_first_tables.sql")),
+    (2, include_str!("../migrations/0002_response_redaction.sql")),
+    (3, include_str!("../migrations/0003_token_limits.sql")),
+];
 
 /// Why the tables cannot be brought up to date. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -149,6 +149,10 @@ impl Store for SqliteStore {
         self.writer.write(move |transaction| tokens::revoke(transaction, &workspace_id, &id, at)).await
     }
 
+    fn note_token_uses(&self, uses: Vec<(String, Millis)>) {
+        self.writer.write_unwatched(move |transaction| tokens::note_uses(transaction, &uses));
+    }
+
     fn leave_thread(&self) {
         self.reader.leave_thread();
     }

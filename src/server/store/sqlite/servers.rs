@@ -9,13 +9,13 @@ use crate::server::store::{ServerChange, ServerRow, StoreError, WriteError};
 
 const WITH_SECRETS: &str =
     "SELECT s.id, s.workspace_id, s.slug, s.name, s.url, s.enabled, s.allow_private_network,
-    s.created_at, s.updated_at, k.id, k.name, k.rule_type, k.rule_header, k.rule_prefix, k.version,
+    s.created_at, s.updated_at, s.redact_responses, k.id, k.name, k.rule_type, k.rule_header, k.rule_prefix, k.version,
     k.created_at, k.updated_at, k.sealed, k.row_mac
     FROM mcp_servers s
     LEFT JOIN mcp_workspace_secrets k ON k.server_id = s.id AND k.workspace_id = s.workspace_id
     WHERE s.workspace_id = ?1";
 /// The first column that belongs to the secret.
-const FIRST_SECRET_COLUMN: usize = 9;
+const FIRST_SECRET_COLUMN: usize = 10;
 
 pub(super) fn all(connection: &Connection, workspace_id: &str) -> Result<Vec<ServerRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{WITH_SECRETS} ORDER BY s.slug, k.name"))?;
@@ -66,6 +66,7 @@ fn read_server(row: &Row<'_>) -> Result<ServerRow, StoreError> {
         allow_private_network: row.get(6)?,
         created_at: row.get(7)?,
         updated_at: row.get(8)?,
+        redact_responses: row.get(9)?,
         secrets: Vec::new(),
         has_damaged_secret: false,
         damaged_secrets: Vec::new(),
@@ -83,7 +84,7 @@ pub(super) fn add(transaction: &Transaction<'_>, server: &ServerRow) -> Result<(
     }
     let added = transaction.execute(
         "INSERT INTO mcp_servers (id, workspace_id, slug, name, url, enabled, allow_private_network, created_at,
-            updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (workspace_id, slug) DO NOTHING",
+            updated_at, redact_responses) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (workspace_id, slug) DO NOTHING",
         params![
             server.id,
             server.workspace_id,
@@ -93,7 +94,8 @@ pub(super) fn add(transaction: &Transaction<'_>, server: &ServerRow) -> Result<(
             server.enabled,
             server.allow_private_network,
             server.created_at,
-            server.updated_at
+            server.updated_at,
+            server.redact_responses
         ],
     )?;
     if added == 0 { Err(WriteError::Exists) } else { Ok(()) }
@@ -120,14 +122,16 @@ pub(super) fn change(
     }
     transaction.execute(
         "UPDATE mcp_servers SET name = coalesce(?2, name), url = coalesce(?3, url), enabled = coalesce(?4, enabled),
-            allow_private_network = coalesce(?5, allow_private_network), updated_at = ?6 WHERE id = ?1",
+            allow_private_network = coalesce(?5, allow_private_network), updated_at = ?6,
+            redact_responses = coalesce(?7, redact_responses) WHERE id = ?1",
         params![
             id,
             change.name,
             change.url.as_ref().map(UpstreamUrl::as_str),
             change.enabled,
             change.allow_private_network,
-            change.updated_at
+            change.updated_at,
+            change.redact_responses
         ],
     )?;
     Ok(detached)

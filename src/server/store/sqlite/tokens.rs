@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::server::clock::Millis;
-use crate::server::store::{StoreError, TokenRow, WriteError};
+use crate::server::store::{StoreError, TokenLimits, TokenRow, WriteError};
 
 const COLUMNS: &str = "SELECT t.id, t.workspace_id, w.slug, t.name, t.token_hash, t.created_at, t.expires_at,
-    t.last_used_at, t.revoked_at FROM workspace_tokens t JOIN workspaces w ON w.id = t.workspace_id";
+    t.last_used_at, t.revoked_at, t.rate_limit, t.servers, t.tools FROM workspace_tokens t JOIN workspaces w ON w.id = t.workspace_id";
 
 fn read(row: &Row<'_>) -> Result<TokenRow, rusqlite::Error> {
     Ok(TokenRow {
@@ -19,6 +19,7 @@ fn read(row: &Row<'_>) -> Result<TokenRow, rusqlite::Error> {
         expires_at: row.get(6)?,
         last_used_at: row.get(7)?,
         revoked_at: row.get(8)?,
+        limits: TokenLimits { rate_limit: row.get(9)?, servers: row.get(10)?, tools: row.get(11)? },
     })
 }
 
@@ -35,8 +36,9 @@ pub(super) fn all(connection: &Connection, workspace_id: &str) -> Result<Vec<Tok
 
 pub(super) fn add(transaction: &Transaction<'_>, token: &TokenRow) -> Result<(), WriteError> {
     let added = transaction.execute(
-        "INSERT INTO workspace_tokens (id, workspace_id, name, token_hash, created_at, expires_at)
-            SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM workspaces WHERE id = ?2)
+        "INSERT INTO workspace_tokens (id, workspace_id, name, token_hash, created_at, expires_at,
+                rate_limit, servers, tools)
+            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM workspaces WHERE id = ?2)
             ON CONFLICT (id) DO NOTHING",
         params![
             token.id,
@@ -44,7 +46,10 @@ pub(super) fn add(transaction: &Transaction<'_>, token: &TokenRow) -> Result<(),
             token.name,
             token.token_hash,
             token.created_at,
-            token.expires_at
+            token.expires_at,
+            token.limits.rate_limit,
+            token.limits.servers,
+            token.limits.tools,
         ],
     )?;
     if added == 0 { Err(WriteError::Changed) } else { Ok(()) }
@@ -62,4 +67,15 @@ pub(super) fn revoke(
         params![workspace_id, id, at],
     )?;
     if changed == 0 { Err(WriteError::NotFound) } else { Ok(()) }
+}
+
+/// Notes when tokens were last used; one that is gone is left out.
+pub(super) fn note_uses(transaction: &Transaction<'_>, uses: &[(String, Millis)]) -> Result<(), WriteError> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE workspace_tokens SET last_used_at = max(coalesce(last_used_at, ?2), ?2) WHERE id = ?1",
+    )?;
+    for (id, at) in uses {
+        statement.execute(params![id, at])?;
+    }
+    Ok(())
 }

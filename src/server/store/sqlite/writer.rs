@@ -61,6 +61,21 @@ impl Writer {
         self.run(work, Ending::Commit).await
     }
 
+    /// Runs `work` in a transaction of which nobody waits to hear. What fails is in the log.
+    pub(super) fn write_unwatched(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), WriteError> + Send + 'static,
+    ) {
+        let job: Job = Box::new(move |connection| {
+            if let Err(error) = in_transaction(connection, work, Ending::Commit) {
+                tracing::warn!(%error, "a note was not stored");
+            }
+        });
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(job);
+        }
+    }
+
     /// Runs `work` in a transaction that ends in this way if it answers `Ok`.
     pub(super) async fn run<T: Send + 'static>(
         &self,

@@ -1,0 +1,192 @@
+//! What the gateway's tool calls were: who called which tool of which server, for how
+//! long and with what end; no arguments, no results. Kept in a file of its own, written by
+//! one thread in batches. Nothing here can hold up a call: what has no room is counted.
+
+mod call;
+mod file;
+mod queries;
+mod recorder;
+mod stats;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use call::{Call, Outcome, bounded_name};
+pub use queries::{Group, GroupBy, LoggedCall, MAX_GROUPS};
+pub use stats::{BUCKETS, Health, ServerStats, Snapshot};
+
+use super::clock::{self, Millis};
+use super::store::{Store, StoreError};
+use recorder::{Event, Recorder};
+
+/// How long calls are kept unless the settings say otherwise: 30 days.
+const RETENTION: Duration = Duration::from_hours(30 * 24);
+/// Most calls that are kept.
+const MAX_ROWS: u64 = 1_000_000;
+/// Calls that wait to be written.
+const QUEUE: usize = 8192;
+/// A token's last use is noted at most this often, in milliseconds.
+const USE_STEP: Millis = 60_000;
+/// Counters of servers that are kept in memory; more servers than that are not counted.
+const MAX_SERVERS: usize = 10_000;
+
+/// How calls are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct AnalyticsSettings {
+    /// For how long.
+    pub retention: Duration,
+    /// How many; the oldest go first.
+    pub max_rows: u64,
+    /// How many may wait to be written; what comes on top is counted and forgotten.
+    pub queue: usize,
+}
+
+impl Default for AnalyticsSettings {
+    /// 30 days, a million calls.
+    fn default() -> Self {
+        Self { retention: RETENTION, max_rows: MAX_ROWS, queue: QUEUE }
+    }
+}
+
+/// Why a question about calls has no answer. The text is for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnalyticsError {
+    /// The file could not be opened when the server started.
+    #[error("the analytics file could not be opened when the server started")]
+    Unavailable,
+    /// The file fails now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Records calls and answers questions about them.
+pub struct Analytics {
+    // Dropped first: its thread writes what is left.
+    recorder: Recorder,
+    path: PathBuf,
+    lost: Arc<AtomicU64>,
+    servers: RwLock<HashMap<String, Arc<ServerStats>>>,
+    /// When each token's use was last passed on.
+    uses: Mutex<HashMap<String, Millis>>,
+    /// One question at a time: each may read the whole file.
+    asking: Arc<Mutex<()>>,
+}
+
+impl Analytics {
+    /// Opens the file beside the database and starts its thread. Never fails: a file that
+    /// cannot be used is a warning in the log, and calls are then counted but not kept.
+    pub fn start(database: &Path, settings: AnalyticsSettings, store: Arc<dyn Store>) -> Self {
+        let path = file::beside(database);
+        let lost = Arc::new(AtomicU64::new(0));
+        let recorder = Recorder::start(&path, settings, store, Arc::clone(&lost));
+        Self {
+            recorder,
+            path,
+            lost,
+            servers: RwLock::default(),
+            uses: Mutex::default(),
+            asking: Arc::default(),
+        }
+    }
+
+    /// Records a call that has ended. Never waits.
+    pub fn record(&self, call: Call) {
+        if let Some(stats) = self.stats(&call.server_id) {
+            stats.count(&call);
+        }
+        self.recorder.send(Event::Call(Box::new(call)));
+    }
+
+    /// Notes that a token was accepted now. Never waits; at most once a minute it costs more
+    /// than a look into a table.
+    pub fn token_used(&self, token_id: &str) {
+        let now = clock::now();
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        match uses.get_mut(token_id) {
+            Some(last) if (0..USE_STEP).contains(&(now - *last)) => return,
+            Some(last) => *last = now,
+            None => {
+                uses.insert(token_id.to_owned(), now);
+            }
+        }
+        drop(uses);
+        self.recorder.send(Event::TokenUse(token_id.to_owned(), now));
+    }
+
+    /// How many calls were counted but not kept.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// What is known of a server's calls since the start.
+    pub fn server(&self, server_id: &str) -> Option<Arc<ServerStats>> {
+        self.servers.read().unwrap_or_else(PoisonError::into_inner).get(server_id).cloned()
+    }
+
+    /// Forgets the counters of servers that are gone.
+    pub fn keep_servers(&self, is_there: impl Fn(&str) -> bool) {
+        let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|id, _| is_there(id));
+    }
+
+    fn stats(&self, server_id: &str) -> Option<Arc<ServerStats>> {
+        if let Some(stats) = self.server(server_id) {
+            return Some(stats);
+        }
+        let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        if servers.len() >= MAX_SERVERS {
+            return None;
+        }
+        Some(Arc::clone(servers.entry(server_id.to_owned()).or_default()))
+    }
+
+    /// Calls since a time, in groups, those with most calls first.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`] when the file cannot be read.
+    pub async fn groups(
+        &self,
+        workspace_id: &str,
+        by: Vec<GroupBy>,
+        since: Millis,
+    ) -> Result<Vec<Group>, AnalyticsError> {
+        let workspace = workspace_id.to_owned();
+        self.ask(move |connection| queries::groups(connection, &workspace, &by, since)).await
+    }
+
+    /// Calls, newest first, from the one after `after` on.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`] when the file cannot be read.
+    pub async fn calls(
+        &self,
+        workspace_id: &str,
+        token_id: Option<&str>,
+        after: Option<i64>,
+        count: usize,
+    ) -> Result<Vec<LoggedCall>, AnalyticsError> {
+        let (workspace, token) = (workspace_id.to_owned(), token_id.map(str::to_owned));
+        self.ask(move |connection| queries::calls(connection, &workspace, token.as_deref(), after, count))
+            .await
+    }
+
+    /// Runs a query on a thread where it holds up no call.
+    async fn ask<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, AnalyticsError> {
+        if !self.recorder.has_file() {
+            return Err(AnalyticsError::Unavailable);
+        }
+        let (path, asking) = (self.path.clone(), Arc::clone(&self.asking));
+        let answering = tokio::task::spawn_blocking(move || {
+            let _turn = asking.lock().unwrap_or_else(PoisonError::into_inner);
+            query(&file::open_for_reading(&path)?)
+        });
+        let gone = |_| StoreError::Failed("the query was given up".to_owned());
+        Ok(answering.await.map_err(gone)??)
+    }
+}

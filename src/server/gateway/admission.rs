@@ -1,0 +1,100 @@
+//! What stands between a message that was read and the route that answers it: the token's
+//! rate limit, and its scope. Both eras and both routes pass here.
+
+use std::time::Duration;
+
+use hyper::{Response, StatusCode};
+
+use super::answer::{self, Answer, LIST_LIMIT};
+use super::message::{Envelope, Kind};
+use super::problem::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
+use super::rate_limit::Quota;
+use super::{Caller, Gateway, Route, scoped_message};
+use crate::server::body::AnswerBody;
+use crate::server::response::json_answer;
+use crate::server::store::ServerRow;
+
+/// How long a list may take that has to be read whole.
+const LIST_TIME: Duration = Duration::from_secs(30);
+/// What a call of a tool gets that is not there, or not for this token.
+pub(super) const UNKNOWN_TOOL: &str = "unknown tool; see tools/list";
+/// The methods of a token that is limited to tools. Others read or change what no pattern
+/// of tools speaks of.
+const TOOL_METHODS: [&str; 6] =
+    ["initialize", "server/discover", "ping", "logging/setLevel", "tools/list", "tools/call"];
+
+impl Gateway {
+    /// Counts the message, then checks it against the token's scope; the refusal, if any.
+    pub(super) fn admit(
+        &self,
+        caller: &Caller,
+        envelope: &Envelope<'_>,
+        body: &[u8],
+    ) -> Option<Response<AnswerBody>> {
+        let quota = if envelope.method() == "tools/call" { Quota::Calls } else { Quota::Others };
+        self.rate_limits
+            .take(&caller.member, quota, envelope.id())
+            .or_else(|| refuse_by_scope(caller, envelope, body))
+    }
+
+    /// The answer to a `tools/list` of one server with the tools that the token may see.
+    pub(super) async fn visible_tools(
+        caller: &Caller,
+        server: &ServerRow,
+        id: &str,
+        answer: Answer,
+    ) -> Response<AnswerBody> {
+        let response = match answer {
+            Answer::Whole(status, body) => return json_answer(status, body),
+            Answer::Stream(response) => *response,
+        };
+        let status = response.status();
+        let reading = tokio::time::timeout(LIST_TIME, answer::read_answer(response, LIST_LIMIT)).await;
+        let list = reading.unwrap_or(Err(UpstreamProblem::TimedOut)).and_then(|(_, message)| {
+            let message = std::str::from_utf8(&message).map_err(|_| UpstreamProblem::NotMcp)?;
+            scoped_message::visible_list(&caller.member.scope, server.slug.as_str(), message)
+                .ok_or(UpstreamProblem::NotMcp)
+        });
+        match list {
+            Ok(list) => json_answer(status, list),
+            Err(problem) => Self::failed(caller, server, id, problem),
+        }
+    }
+}
+
+fn refuse_by_scope(caller: &Caller, envelope: &Envelope<'_>, body: &[u8]) -> Option<Response<AnswerBody>> {
+    let scope = &caller.member.scope;
+    if !scope.limits_tools() {
+        return None;
+    }
+    let refuse = |status: StatusCode, code: i32, message: &str| {
+        Some(json_answer(status, rpc_error(envelope.id(), code, message)))
+    };
+    if !scoped_message::is_certain(body, envelope.kind()) {
+        let message = "this token is limited to tools, and the message has members that JSON-RPC has not";
+        return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
+    }
+    if envelope.kind() != Kind::Request {
+        // A notification that only looks like one: an upstream might do what it says.
+        let is_harmless =
+            envelope.kind() == Kind::Response || envelope.method().starts_with("notifications/");
+        let message = "not a notification of MCP";
+        return if is_harmless { None } else { refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, message) };
+    }
+    if !TOOL_METHODS.contains(&envelope.method()) {
+        return refuse(
+            StatusCode::OK,
+            METHOD_NOT_FOUND,
+            "no such method for this token: it is limited to tools",
+        );
+    }
+    if envelope.method() != "tools/call" {
+        return None;
+    }
+    let name = scoped_message::certain_tool_name(envelope.params());
+    let allowed = name.is_some_and(|name| match &caller.route {
+        Route::Workspace => scoped_message::may_use(scope, &name),
+        Route::Server(server) => scope.allows_tool(server.slug.as_str(), &name),
+    });
+    if allowed { None } else { refuse(StatusCode::OK, INVALID_PARAMS, UNKNOWN_TOOL) }
+}

@@ -1,0 +1,128 @@
+//! Servers that failed lately are not asked again at once when lists are made, so that a dead
+//! one costs its workspace nothing. When its rest is over, one question is put to it beside a
+//! list that does not wait for it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The rest after the first failure; it doubles with each further one.
+const FIRST_REST: Duration = Duration::from_secs(2);
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How long a question may be under way before another one may be put.
+const QUESTION_TIME: Duration = Duration::from_secs(10);
+/// Servers that are remembered.
+const CAPACITY: usize = 4096;
+
+/// What is to be done with a server when a list is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is asked and waited for.
+    Well,
+    /// It failed lately and is left out.
+    Resting,
+    /// It is left out, and asked beside the list whether it is back. Told to one asker only.
+    Due,
+}
+
+struct Failing {
+    /// Secrets, rules and URL with which it failed; with others it starts afresh.
+    fingerprint: [u8; 32],
+    failures: u32,
+    rests_until: Instant,
+}
+
+/// The servers that failed when they were asked last.
+#[derive(Default)]
+pub(super) struct Backoff(Mutex<HashMap<String, Failing>>);
+
+impl Backoff {
+    /// How a server stands at this moment.
+    pub(super) fn standing(&self, server_id: &str, fingerprint: &[u8; 32]) -> Standing {
+        self.standing_at(server_id, fingerprint, Instant::now())
+    }
+
+    fn standing_at(&self, server_id: &str, fingerprint: &[u8; 32], now: Instant) -> Standing {
+        let mut failing = self.failing();
+        match failing.get_mut(server_id).filter(|one| one.fingerprint == *fingerprint) {
+            None => Standing::Well,
+            Some(one) if now < one.rests_until => Standing::Resting,
+            Some(one) => {
+                one.rests_until = now + QUESTION_TIME;
+                Standing::Due
+            }
+        }
+    }
+
+    /// It answered.
+    pub(super) fn answered(&self, server_id: &str) {
+        self.failing().remove(server_id);
+    }
+
+    /// It failed, or was too slow.
+    pub(super) fn failed(&self, server_id: &str, fingerprint: [u8; 32]) {
+        self.failed_at(server_id, fingerprint, Instant::now());
+    }
+
+    fn failed_at(&self, server_id: &str, fingerprint: [u8; 32], now: Instant) {
+        let mut failing = self.failing();
+        if failing.len() >= CAPACITY {
+            failing.retain(|_, one| one.rests_until + LONGEST_REST > now);
+        }
+        let known = failing.get(server_id).filter(|one| one.fingerprint == fingerprint);
+        let failures = known.map_or(1, |one| one.failures.saturating_add(1));
+        let rest = FIRST_REST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_REST);
+        if failing.len() < CAPACITY || known_id(&failing, server_id) {
+            failing.insert(server_id.to_owned(), Failing { fingerprint, failures, rests_until: now + rest });
+        }
+    }
+
+    fn failing(&self) -> MutexGuard<'_, HashMap<String, Failing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn known_id(failing: &HashMap<String, Failing>, server_id: &str) -> bool {
+    failing.contains_key(server_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: [u8; 32] = [1; 32];
+
+    #[test]
+    fn the_rest_grows_and_one_asks_when_it_is_over() {
+        let backoff = Backoff::default();
+        let start = Instant::now();
+        let at = |seconds: u64| backoff.standing_at("s", &ONE, start + Duration::from_secs(seconds));
+        assert_eq!(at(0), Standing::Well);
+        backoff.failed_at("s", ONE, start);
+        assert_eq!(at(1), Standing::Resting);
+        assert_eq!(at(2), Standing::Due);
+        assert_eq!(at(2), Standing::Resting);
+        // Nobody came back with an answer: another one may ask.
+        assert_eq!(at(12), Standing::Due);
+        backoff.failed_at("s", ONE, start + Duration::from_secs(12));
+        assert_eq!(at(15), Standing::Resting);
+        assert_eq!(at(16), Standing::Due);
+        for _ in 0..40 {
+            backoff.failed_at("s", ONE, start + Duration::from_secs(16));
+        }
+        assert_eq!(at(75), Standing::Resting);
+        assert_eq!(at(76), Standing::Due);
+        backoff.answered("s");
+        assert_eq!(at(77), Standing::Well);
+    }
+
+    #[test]
+    fn other_secrets_are_a_new_start() {
+        let backoff = Backoff::default();
+        backoff.failed("s", ONE);
+        assert_eq!(backoff.standing("s", &ONE), Standing::Resting);
+        assert_eq!(backoff.standing("s", &[2; 32]), Standing::Well);
+        assert_eq!(backoff.standing("t", &ONE), Standing::Well);
+    }
+}

@@ -1,0 +1,166 @@
+//! Follows one `tools/call` from the moment its server is known to the end of its answer,
+//! and records it then, however it ends. Whoever writes a way through the gateway makes a
+//! record with `begin` and hands the response to `watch`; a record that is dropped before
+//! that is a client that left.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use hyper::Response;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde::Deserialize;
+
+use super::call_outcome::AnswerReader;
+use super::message::{Envelope, Kind};
+use super::problem::UpstreamProblem;
+use super::{Caller, Gateway, Route};
+use crate::server::analytics::{Call, Outcome, bounded_name};
+use crate::server::body::{AnswerBody, BodyError};
+use crate::server::clock;
+use crate::server::startup::Project;
+use crate::server::store::ServerRow;
+use std::sync::Arc;
+
+/// A call under way. Empty for messages that are no call.
+pub(super) struct CallRecord(Option<Started>);
+
+struct Started {
+    project: Arc<Project>,
+    began: Instant,
+    call: Call,
+}
+
+impl CallRecord {
+    /// Begins to follow the message if it is a `tools/call`. On the route of a workspace the
+    /// tool's name is what stands after the first `__`.
+    pub(super) fn begin(
+        gateway: &Gateway,
+        caller: &Caller,
+        server: &ServerRow,
+        envelope: &Envelope<'_>,
+    ) -> Self {
+        if envelope.kind() != Kind::Request || envelope.method() != "tools/call" {
+            return Self(None);
+        }
+        let name = tool_name(envelope);
+        let tool = match &caller.route {
+            Route::Workspace => name.split_once("__").map_or(name.as_str(), |(_, tool)| tool),
+            Route::Server(_) => &name,
+        };
+        let call = Call {
+            at: 0,
+            workspace_id: server.workspace_id.clone(),
+            token_id: caller.member.token_id.clone(),
+            server_id: server.id.clone(),
+            server: server.slug.to_string(),
+            tool: bounded_name(tool).to_owned(),
+            duration: std::time::Duration::ZERO,
+            outcome: Outcome::ClientLeft,
+            request_id: caller.request_id.to_owned(),
+        };
+        Self(Some(Started { project: Arc::clone(&gateway.project), began: Instant::now(), call }))
+    }
+
+    /// Records the call as ended in this way.
+    pub(super) fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    /// Follows the answer to its end: the duration is that of the whole answer, and the
+    /// outcome what the answer says. An answer made for an [`UpstreamProblem`] (see
+    /// [`Gateway::failed`]) is recorded as that problem.
+    pub(super) fn watch(self, response: Response<AnswerBody>) -> Response<AnswerBody> {
+        let Some(started) = &self.0 else { return response };
+        let mut response = response;
+        response.extensions_mut().insert(CalledServer(started.call.server.clone()));
+        if let Some(problem) = response.extensions().get::<UpstreamProblem>() {
+            let outcome = Outcome::Upstream(problem.reason());
+            self.finish(outcome);
+            return response;
+        }
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let reader = AnswerReader::new(text(CONTENT_TYPE), text(CONTENT_ENCODING));
+        let (parts, body) = response.into_parts();
+        if body.is_end_stream() {
+            self.finish(reader.end());
+            return Response::from_parts(parts, body);
+        }
+        let watched = WatchedBody { body, under_way: Some((reader, self)) };
+        Response::from_parts(parts, AnswerBody::Streamed(Box::pin(watched)))
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(started) = self.0.take() {
+            let (at, duration) = (clock::now(), started.began.elapsed());
+            started.project.analytics.record(Call { at, duration, outcome, ..started.call });
+        }
+    }
+}
+
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        self.end(Outcome::ClientLeft);
+    }
+}
+
+/// The server that a call went to, for the access log; a response's extension.
+#[derive(Clone)]
+pub(super) struct CalledServer(pub(super) String);
+
+fn tool_name(envelope: &Envelope<'_>) -> String {
+    #[derive(Deserialize)]
+    struct Params {
+        name: String,
+    }
+    let params = envelope.params().and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
+    params.map(|params| params.name).unwrap_or_default()
+}
+
+/// An answer on its way, looked at as it passes.
+struct WatchedBody {
+    body: AnswerBody,
+    under_way: Option<(AnswerReader, CallRecord)>,
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        let ended = match &frame {
+            Poll::Pending => false,
+            Poll::Ready(Some(Ok(piece))) => {
+                if let (Some((reader, _)), Some(data)) = (&mut this.under_way, piece.data_ref()) {
+                    reader.push(data);
+                }
+                this.body.is_end_stream()
+            }
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) => {
+                if let Some((_, record)) = this.under_way.take() {
+                    record.finish(Outcome::Upstream(UpstreamProblem::Cut.reason()));
+                }
+                false
+            }
+        };
+        if ended && let Some((reader, record)) = this.under_way.take() {
+            record.finish(reader.end());
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

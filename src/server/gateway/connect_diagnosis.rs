@@ -1,0 +1,118 @@
+//! Why an upstream cannot be reached, step by step: name, address policy, connection, TLS.
+//! Nothing is sent but the handshake; the gateway's own errors say less, because members
+//! read them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{CertificateError, Error as TlsError};
+use url::Host;
+
+use super::address_policy::AddressPolicy;
+use crate::domain::UpstreamUrl;
+use crate::server::tls;
+
+/// How long one step may take.
+const STEP_TIME: Duration = Duration::from_secs(3);
+
+/// The step that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectProblem {
+    /// The name has no address.
+    Dns,
+    /// No address is one that may be used.
+    AddressRefused,
+    /// Nothing listens there.
+    Refused,
+    /// The network says no, in another way.
+    Unreachable,
+    /// No answer to the connection.
+    TimedOut,
+    /// There are no certificate authorities to check with.
+    NoAuthorities,
+    /// The certificate is not accepted, for this reason.
+    Certificate(&'static str),
+    /// What listens there does not speak TLS.
+    NotTls,
+    /// The connection is there, and nobody answers the handshake.
+    TlsTimedOut,
+    /// The handshake failed in another way.
+    TlsFailed,
+}
+
+/// Tries to connect; `None` if that works.
+pub(super) async fn diagnose(
+    url: &UpstreamUrl,
+    policy: AddressPolicy,
+    allow_private: bool,
+) -> Option<ConnectProblem> {
+    let socket = match connect(url, policy, allow_private).await {
+        Ok(socket) => socket,
+        Err(problem) => return Some(problem),
+    };
+    if url.url().scheme() != "https" {
+        return None;
+    }
+    secure(url, socket).await.err()
+}
+
+async fn connect(
+    url: &UpstreamUrl,
+    policy: AddressPolicy,
+    allow_private: bool,
+) -> Result<TcpStream, ConnectProblem> {
+    let port = url.url().port_or_known_default().ok_or(ConnectProblem::Unreachable)?;
+    let found: Vec<SocketAddr> = match url.url().host().ok_or(ConnectProblem::Dns)? {
+        Host::Ipv4(address) => vec![(IpAddr::V4(address), port).into()],
+        Host::Ipv6(address) => vec![(IpAddr::V6(address), port).into()],
+        Host::Domain(name) => {
+            let looking = tokio::time::timeout(STEP_TIME, tokio::net::lookup_host((name, port)));
+            looking.await.ok().and_then(Result::ok).ok_or(ConnectProblem::Dns)?.collect()
+        }
+    };
+    let mut problem = if found.is_empty() { ConnectProblem::Dns } else { ConnectProblem::AddressRefused };
+    for address in found.iter().filter(|address| policy.permits(address.ip(), allow_private)) {
+        problem = match tokio::time::timeout(STEP_TIME, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                ConnectProblem::Refused
+            }
+            Ok(Err(_)) => ConnectProblem::Unreachable,
+            Err(_) => ConnectProblem::TimedOut,
+        };
+    }
+    Err(problem)
+}
+
+async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<(), ConnectProblem> {
+    let config = tls::upstream_config().ok_or(ConnectProblem::NoAuthorities)?;
+    let host = url.url().host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectProblem::TlsFailed)?;
+    let handshake = tokio::time::timeout(STEP_TIME, TlsConnector::from(config).connect(name, socket));
+    let error = match handshake.await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error,
+        Err(_) => return Err(ConnectProblem::TlsTimedOut),
+    };
+    Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(reason(problem)),
+        Some(TlsError::InvalidMessage(_)) => ConnectProblem::NotTls,
+        _ => ConnectProblem::TlsFailed,
+    })
+}
+
+fn reason(problem: &CertificateError) -> &'static str {
+    match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another host name"
+        }
+        CertificateError::UnknownIssuer => "no certificate authority known here has issued it",
+        CertificateError::Revoked => "it was revoked",
+        _ => "it does not stand up to the check",
+    }
+}

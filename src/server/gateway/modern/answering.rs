@@ -1,0 +1,272 @@
+//! Answers clients of the modern era on both routes. A server of the same era gets their
+//! requests as they are, but for the slug; for a server of the legacy era they are told in a
+//! session that the gateway holds, and its results are marked as the modern era wants it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Collected};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use super::cancellation::CancelOnDrop;
+use super::check::check;
+use super::result_type::{MarkedBody, Marker};
+use super::{MODERN_VERSION, SERVER_INFO};
+use crate::server::body::AnswerBody;
+use crate::server::gateway::addressing::{has_cursor, is_addressed};
+use crate::server::gateway::call_record::CallRecord;
+use crate::server::gateway::capabilities::Capabilities;
+use crate::server::gateway::listing::{ListKind, one_page, own_request_id};
+use crate::server::gateway::message::{Envelope, Kind};
+use crate::server::gateway::outward::{Outward, spliced};
+use crate::server::gateway::problem::{
+    INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error,
+};
+use crate::server::gateway::relay::{OnWorkspace, Passage};
+use crate::server::gateway::sessions::Session;
+use crate::server::gateway::single::accepted;
+use crate::server::gateway::upstream::{Upstream, passing_headers};
+use crate::server::gateway::workspace_session::running;
+use crate::server::gateway::{Caller, Gateway, Route};
+use crate::server::response::{RequestId, error_answer, json_answer};
+use crate::server::store::{ServerRow, StoreError};
+
+/// What every result of this era has.
+const COMPLETE: &str = r#""resultType":"complete""#;
+/// What lists and resources have besides: the servers' own lists may differ for each token,
+/// and a rotation may change them at any time.
+const CACHED: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
+
+/// A request of a client of this era.
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Rc<Caller>,
+    pub(super) session: Arc<Session>,
+    pub(super) envelope: &'a Envelope<'a>,
+    passing: HeaderMap,
+    body: Bytes,
+}
+
+impl Gateway {
+    /// Answers a message of a client of the modern era.
+    pub(in crate::server::gateway) async fn modern(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        headers: &HeaderMap,
+        envelope: &Envelope<'_>,
+        body: Bytes,
+    ) -> Response<AnswerBody> {
+        match envelope.kind() {
+            Kind::Request => {}
+            // None of them means anything in this era.
+            Kind::Notification => return accepted(),
+            Kind::Response => {
+                let message = "a client sends requests and notifications only";
+                return json_answer(StatusCode::BAD_REQUEST, rpc_error("null", INVALID_REQUEST, message));
+            }
+        }
+        if let Err(fault) = check(envelope, headers) {
+            return fault.answer(envelope.id());
+        }
+        if is_of_the_other_era(envelope.method()) {
+            return unknown_method(envelope.id());
+        }
+        let Ok(session) = self.bridges.session(self, caller) else {
+            return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
+        };
+        let asked = Asked { caller, session, envelope, passing: passing_headers(headers), body };
+        match &caller.route {
+            Route::Server(server) => self.modern_single(&asked, server).await,
+            Route::Workspace => self.modern_workspace(&asked).await,
+        }
+    }
+
+    /// On the route of one server what the client says passes as it is; a server of the legacy
+    /// era is better spoken to in that era, with all that it has, so the client is told to.
+    async fn modern_single(self: &Arc<Self>, asked: &Asked<'_>, server: &ServerRow) -> Response<AnswerBody> {
+        let (id, method) = (asked.envelope.id(), asked.envelope.method());
+        let opening = async {
+            let upstream = Upstream::open(self, asked.caller, server.clone(), asked.passing.clone())?;
+            Ok((upstream.discovered().await?.is_some(), upstream))
+        };
+        match opening.await {
+            Ok((true, upstream)) => {
+                let record = CallRecord::begin(self, asked.caller, server, asked.envelope);
+                let answered = upstream.request(&asked.session, asked.body.clone()).await;
+                record.watch(match answered {
+                    Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
+                        Self::visible_tools(asked.caller, server, id, answer).await
+                    }
+                    answered => self.passage(asked, upstream, None).answer(answered).await,
+                })
+            }
+            Ok((false, _)) => {
+                let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
+                json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, message))
+            }
+            Err(problem) => Self::failed(asked.caller, server, id, problem),
+        }
+    }
+
+    fn passage(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        upstream: Upstream,
+        workspace: Option<OnWorkspace>,
+    ) -> Passage {
+        let (gateway, caller, id) =
+            (Arc::clone(self), Rc::clone(asked.caller), asked.envelope.id().to_owned());
+        Passage { gateway, caller, upstream, id, workspace }
+    }
+
+    async fn modern_workspace(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
+        let (id, method) = (asked.envelope.id(), asked.envelope.method());
+        if let Some(kind) = ListKind::of_method(method) {
+            return self.modern_list(asked, kind).await;
+        }
+        if is_addressed(method) {
+            return self.modern_addressed(asked).await;
+        }
+        match method {
+            "server/discover" => match self.offers(asked.caller, &asked.session).await {
+                Ok(offers) => discovered(id, &offers),
+                Err(error) => store_failed(asked.caller, error),
+            },
+            _ => unknown_method(id),
+        }
+    }
+
+    async fn modern_list(self: &Arc<Self>, asked: &Asked<'_>, kind: ListKind) -> Response<AnswerBody> {
+        let id = asked.envelope.id();
+        if has_cursor(asked.envelope) {
+            return failure(id, INVALID_PARAMS, "unknown cursor; this list has one page");
+        }
+        match self.list(asked.caller, &asked.session, kind, &HeaderMap::new()).await {
+            Ok(lists) => {
+                asked.session.workspace.resources.remember(kind, &lists);
+                let page = one_page(kind, &lists);
+                let result = format!("{{{CACHED},{}", &page[1..]);
+                json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+            }
+            Err(error) => store_failed(asked.caller, error),
+        }
+    }
+
+    async fn modern_addressed(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
+        let found =
+            self.address(asked.caller, asked.envelope, &asked.body, &asked.session.workspace.resources).await;
+        let addressed = match found {
+            Ok(addressed) => addressed,
+            Err(error) => return store_failed(asked.caller, error),
+        };
+        let mut last = None;
+        for to in addressed {
+            let server = to.server.clone();
+            let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
+            let calling = async {
+                let upstream = Upstream::open(self, asked.caller, to.server, asked.passing.clone())?;
+                let members = members_for(asked.envelope.method());
+                self.bridged(asked, upstream, to.message, members).await
+            };
+            match calling.await {
+                Ok(response) => return record.watch(response),
+                Err(problem) => {
+                    last =
+                        Some(record.watch(Self::failed(asked.caller, &server, asked.envelope.id(), problem)));
+                }
+            }
+        }
+        last.unwrap_or_else(|| {
+            failure(asked.envelope.id(), INVALID_PARAMS, "nothing here has that name; see the list")
+        })
+    }
+
+    /// Sends a request to a server of either era; the results of the legacy era get `members`.
+    async fn bridged(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        upstream: Upstream,
+        message: Bytes,
+        members: &str,
+    ) -> Result<Response<AnswerBody>, UpstreamProblem> {
+        let opened = upstream.session(&asked.session).await?;
+        if opened.modern {
+            let answered = upstream.request(&asked.session, message).await;
+            return Ok(self.passage(asked, upstream, None).answer(answered).await);
+        }
+        // The session is shared by all clients of the token, and they all count from the same number.
+        let (client_id, own_id) = (asked.envelope.id(), format!("\"{}\"", own_request_id()));
+        let message = with_id(&message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
+        let cancelling = CancelOnDrop::new(self, asked, &upstream.server, &own_id);
+        let answered = upstream.request(&asked.session, message).await;
+        let session = Arc::clone(&asked.session);
+        let outward = Outward::new(&session, &upstream.server);
+        let running = running(&session, &own_id, &upstream.server.id);
+        let workspace = OnWorkspace { session, outward, opened: Some(opened), _running: running };
+        let passage = Passage { id: own_id.clone(), ..self.passage(asked, upstream, Some(workspace)) };
+        let response = passage.answer(answered).await;
+        let kind = response.headers().get(CONTENT_TYPE);
+        let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let mut marker = Marker::new(events, members, &own_id, client_id);
+        let (parts, body) = response.into_parts();
+        let body = match body {
+            AnswerBody::Whole(whole) => {
+                cancelling.ended();
+                let bytes = whole.collect().await.map(Collected::to_bytes).unwrap_or_default();
+                AnswerBody::of(marker.push(&bytes))
+            }
+            streamed @ AnswerBody::Streamed(_) => {
+                AnswerBody::Streamed(Box::pin(MarkedBody::new(streamed, marker, cancelling)))
+            }
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+}
+
+/// The message with another id.
+fn with_id(message: &[u8], id: &str) -> Option<Bytes> {
+    let envelope = Envelope::parse(message).ok()?;
+    spliced(message, &[(envelope.id(), id.to_owned())]).map(Bytes::from)
+}
+
+/// What goes into the results of a method that servers of the legacy era have too.
+fn members_for(method: &str) -> &'static str {
+    match method {
+        "resources/read" => CACHED,
+        _ => COMPLETE,
+    }
+}
+
+/// Methods that this era has no more.
+fn is_of_the_other_era(method: &str) -> bool {
+    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]
+        .contains(&method)
+}
+
+/// The answer to `server/discover`.
+fn discovered(id: &str, offers: &Capabilities) -> Response<AnswerBody> {
+    let own = json!({"name": "aerostack", "version": env!("CARGO_PKG_VERSION")});
+    let mut result = json!({
+        "resultType": "complete", "supportedVersions": [MODERN_VERSION], "capabilities": offers.announced(),
+        "serverInfo": own, "ttlMs": 0, "cacheScope": "private", "_meta": {SERVER_INFO: own},
+    });
+    if let Some(text) = &offers.instructions {
+        result["instructions"] = text.as_str().into();
+    }
+    json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+}
+
+fn unknown_method(id: &str) -> Response<AnswerBody> {
+    let body = rpc_error(id, METHOD_NOT_FOUND, "this endpoint has no such method");
+    json_answer(StatusCode::NOT_FOUND, body)
+}
+
+fn failure(id: &str, code: i32, message: &str) -> Response<AnswerBody> {
+    json_answer(StatusCode::OK, rpc_error(id, code, message))
+}
+
+fn store_failed(caller: &Caller, error: StoreError) -> Response<AnswerBody> {
+    error_answer(&error.into(), &RequestId(caller.request_id.clone()))
+}

@@ -1,0 +1,129 @@
+//! Which upstreams speak the modern era: asked with `server/discover`, kept for a while for
+//! each server and set of secrets. Only a plain answer counts; everything else means that
+//! the server is spoken to in the legacy era ("Versioning", backward compatibility).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::MODERN_VERSION;
+use super::check::UNSUPPORTED_VERSION;
+use super::speak::with_meta;
+use crate::server::gateway::answer::{self, Answer};
+use crate::server::gateway::listing::own_request_id;
+use crate::server::gateway::message::Envelope;
+use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::upstream::Upstream;
+
+/// How long an answer is believed. A server that was brought up to date is found out then.
+const KEPT_FOR: Duration = Duration::from_mins(5);
+/// Servers that are remembered.
+const CAPACITY: usize = 4096;
+/// How long `server/discover` may take.
+const DISCOVER_TIME: Duration = Duration::from_secs(4);
+/// Longest answer, in bytes.
+const DISCOVER_LIMIT: usize = 1 << 20;
+
+/// What the servers answered last.
+#[derive(Default)]
+pub(in crate::server::gateway) struct Eras(Mutex<HashMap<String, Known>>);
+
+struct Known {
+    fingerprint: [u8; 32],
+    since: Instant,
+    /// The answer to `server/discover`, a JSON-RPC message; `None` for a server of the legacy era.
+    discovered: Option<Bytes>,
+}
+
+impl Eras {
+    fn find(&self, server_id: &str, fingerprint: &[u8; 32]) -> Option<Option<Bytes>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |known: &&Known| known.fingerprint == *fingerprint && known.since.elapsed() < KEPT_FOR;
+        known.get(server_id).filter(fits).map(|known| known.discovered.clone())
+    }
+
+    fn keep(&self, server_id: &str, fingerprint: [u8; 32], discovered: Option<Bytes>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= CAPACITY {
+            known.retain(|_, one| one.since.elapsed() < KEPT_FOR);
+        }
+        if known.len() < CAPACITY {
+            known.insert(server_id.to_owned(), Known { fingerprint, since: Instant::now(), discovered });
+        }
+    }
+
+    fn forget(&self, server_id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(server_id);
+    }
+}
+
+impl Upstream {
+    /// The server's answer to `server/discover`, a JSON-RPC message; `None` if it speaks the
+    /// legacy era only.
+    pub(in crate::server::gateway) async fn discovered(&self) -> Result<Option<Bytes>, UpstreamProblem> {
+        let (server_id, fingerprint) = (self.server.id.as_str(), self.fingerprint());
+        if let Some(known) = self.eras().find(server_id, &fingerprint) {
+            return Ok(known);
+        }
+        let asking = tokio::time::timeout(DISCOVER_TIME, self.ask_discover());
+        let discovered = asking.await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        self.eras().keep(server_id, fingerprint, discovered.clone());
+        Ok(discovered)
+    }
+
+    /// Forgets what is known of the server's era: it was not as expected.
+    pub(in crate::server::gateway) fn forget_era(&self) {
+        self.eras().forget(&self.server.id);
+    }
+
+    async fn answer_to_discover(&self, message: Bytes) -> Result<Answer, UpstreamProblem> {
+        let response = self.post_modern(message, HeaderMap::new(), DISCOVER_TIME).await?;
+        if response.status() == StatusCode::ACCEPTED {
+            return Err(UpstreamProblem::NotMcp);
+        }
+        answer::of_request(response).await
+    }
+
+    async fn ask_discover(&self) -> Result<Option<Bytes>, UpstreamProblem> {
+        let request =
+            format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"server/discover"}}"#, own_request_id());
+        let message: Bytes = with_meta(request.as_bytes(), "{}", None).ok_or(UpstreamProblem::NotMcp)?.into();
+        let mut answered = self.answer_to_discover(message.clone()).await;
+        if let Ok(Answer::Whole(_, body)) = &answered
+            && answer::error_code(body) == Some(UNSUPPORTED_VERSION)
+            && body.windows(MODERN_VERSION.len()).any(|window| window == MODERN_VERSION.as_bytes())
+        {
+            // It names the very version that was asked with: once more.
+            answered = self.answer_to_discover(message).await;
+        }
+        let whole = match answered {
+            Ok(Answer::Stream(response)) => answer::read_answer(*response, DISCOVER_LIMIT).await,
+            Ok(Answer::Whole(..)) => return Ok(None),
+            Err(problem) => Err(problem),
+        };
+        match whole {
+            Ok((_, message)) => Ok(is_modern(&message).then_some(message)),
+            // No word of JSON-RPC in it: a server that does not know the request.
+            Err(UpstreamProblem::Status(code)) if !matches!(code, 429 | 502..=504) => Ok(None),
+            Err(UpstreamProblem::NotMcp | UpstreamProblem::Cut) => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
+fn is_modern(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Versions {
+        supported_versions: Vec<String>,
+    }
+    let result: Option<&RawValue> = Envelope::parse(message).ok().and_then(|answer| answer.result());
+    let versions = result.and_then(|result| serde_json::from_str::<Versions>(result.get()).ok());
+    versions.is_some_and(|versions| versions.supported_versions.iter().any(|one| one == MODERN_VERSION))
+}

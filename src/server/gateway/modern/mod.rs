@@ -1,0 +1,36 @@
+//! The modern era (2026-07-28): no sessions, each request says all about itself. Towards
+//! clients on both routes, and towards upstreams; where the eras differ, this is the bridge.
+
+mod answering;
+mod bridge_sessions;
+mod cancellation;
+mod check;
+mod discover;
+mod listen;
+mod param_headers;
+mod result_type;
+mod session_upstream;
+mod speak;
+
+pub(super) use bridge_sessions::BridgeSessions;
+pub(super) use discover::Eras;
+pub(super) use param_headers::{KnownSchemas, ParamHeaders};
+
+/// The version of this era.
+pub(super) const MODERN_VERSION: &str = "2026-07-28";
+/// Header that says the method.
+const METHOD_HEADER: &str = "mcp-method";
+/// Header that says the name or URI.
+const NAME_HEADER: &str = "mcp-name";
+/// Member of `_meta`: the version.
+pub(super) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// Member of `_meta`: what the client can do.
+const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// Member of `_meta`: who the client is.
+const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// Member of `_meta`: the lowest level of log messages.
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Member of `_meta`: who the server is.
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// Member of `_meta`: the subscription that a notification belongs to.
+const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

@@ -1,0 +1,236 @@
+//! A server of the modern era behind a session of the legacy era: the session's requests are
+//! told in the modern era, and what that era does not have is answered here.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::MODERN_VERSION;
+use super::check::HEADER_MISMATCH;
+use super::param_headers::ParamHeaders;
+use super::speak::with_meta;
+use crate::server::gateway::LEGACY_VERSIONS;
+use crate::server::gateway::answer::{self, Answer, LIST_LIMIT, Whole};
+use crate::server::gateway::capabilities::Capabilities;
+use crate::server::gateway::listing::own_request_id;
+use crate::server::gateway::message::Envelope;
+use crate::server::gateway::naming::member;
+use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem, rpc_error};
+use crate::server::gateway::sessions::{Session, UpstreamSession};
+use crate::server::gateway::upstream::{FIRST_BYTE_TIME, Upstream};
+
+/// Pages of a server's tools that are read for their schemas.
+const MAX_PAGES: usize = 100;
+
+impl Upstream {
+    /// What stands for a session with a server that has none. `discovered` is its answer to
+    /// `server/discover`.
+    pub(in crate::server::gateway) fn modern_session(&self, discovered: &Bytes) -> UpstreamSession {
+        UpstreamSession {
+            id: None,
+            protocol: HeaderValue::from_static(MODERN_VERSION),
+            fingerprint: self.fingerprint(),
+            origin: self.server.origin().clone(),
+            offers: Arc::new(Capabilities::of_initialize(discovered)),
+            announced: true,
+            modern: true,
+        }
+    }
+
+    /// The answer to `initialize` for a server of the modern era, made from what it says of
+    /// itself; `None` if it is not one.
+    pub(in crate::server::gateway) async fn initialize_modern(
+        &self,
+        message: &[u8],
+    ) -> Result<Option<(Whole, Option<UpstreamSession>)>, UpstreamProblem> {
+        let Some(discovered) = self.discovered().await? else { return Ok(None) };
+        let Some(raw) = initialize_result(message, &discovered) else { return Ok(None) };
+        let whole = Whole {
+            status: StatusCode::OK,
+            content_type: Some(HeaderValue::from_static("application/json")),
+            session_id: None,
+            raw: raw.clone(),
+            message: raw,
+        };
+        Ok(Some((whole, Some(self.modern_session(&discovered)))))
+    }
+
+    /// Sends a request of a session.
+    pub(in crate::server::gateway) async fn request_modern(
+        &self,
+        session: &Session,
+        message: Bytes,
+    ) -> Result<Answer, UpstreamProblem> {
+        let envelope = Envelope::parse(&message).map_err(|_| UpstreamProblem::NotMcp)?;
+        if matches!(
+            envelope.method(),
+            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+        ) {
+            // Not in the modern era. Subscriptions are asked for when the client listens.
+            return Ok(empty_result(envelope.id()));
+        }
+        if envelope.is_modern() {
+            let response = self.post_modern(message, HeaderMap::new(), FIRST_BYTE_TIME).await?;
+            return self.sorted(session, answer::of_request(response).await?).await;
+        }
+        let told: Bytes = with_meta(&message, "{}", None).ok_or(UpstreamProblem::NotMcp)?.into();
+        if envelope.method() != "tools/call" {
+            let response = self.post_modern(told, HeaderMap::new(), FIRST_BYTE_TIME).await?;
+            return self.sorted(session, answer::of_request(response).await?).await;
+        }
+        let answer = self.call_modern(&envelope, told.clone()).await?;
+        let mismatch =
+            matches!(&answer, Answer::Whole(_, body) if answer::error_code(body) == Some(HEADER_MISMATCH));
+        if !mismatch {
+            return self.sorted(session, answer).await;
+        }
+        // Refused before it ran, because the tool's schema is another one by now.
+        self.schemas().forget(&self.server.id);
+        self.call_modern(&envelope, told).await
+    }
+
+    /// Calls a tool, with the headers that its schema asks for.
+    async fn call_modern(&self, envelope: &Envelope<'_>, message: Bytes) -> Result<Answer, UpstreamProblem> {
+        #[derive(Deserialize)]
+        struct Call {
+            name: String,
+            arguments: Option<Value>,
+        }
+        let call = envelope.params().and_then(|params| serde_json::from_str::<Call>(params.get()).ok());
+        let mut headers = HeaderMap::new();
+        if let Some(call) = call {
+            let schemas = self.tool_schemas().await?;
+            match schemas.get(&call.name).map(ParamHeaders::of_schema) {
+                Some(Ok(marks)) => headers = marks.headers(call.arguments.as_ref()),
+                Some(Err(_)) => {
+                    let message = "unknown tool; see tools/list";
+                    let body = rpc_error(envelope.id(), INVALID_PARAMS, message);
+                    return Ok(Answer::Whole(StatusCode::OK, body.into()));
+                }
+                None => {}
+            }
+        }
+        let response = self.post_modern(message, headers, FIRST_BYTE_TIME).await?;
+        answer::of_request(response).await
+    }
+
+    /// The input schemas of the server's tools, by name; only those with a mark in them.
+    async fn tool_schemas(&self) -> Result<Arc<Map<String, Value>>, UpstreamProblem> {
+        let fingerprint = self.fingerprint();
+        if let Some(known) = self.schemas().find(&self.server.id, &fingerprint) {
+            return Ok(known);
+        }
+        let mut tools = Map::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let params = cursor.as_ref().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+            let request =
+                json!({"jsonrpc": "2.0", "id": own_request_id(), "method": "tools/list", "params": params});
+            let message =
+                with_meta(request.to_string().as_bytes(), "{}", None).ok_or(UpstreamProblem::NotMcp)?;
+            let response = self.post_modern(message.into(), HeaderMap::new(), FIRST_BYTE_TIME).await?;
+            let Answer::Stream(response) = answer::of_request(response).await? else { break };
+            let (_, message) = answer::read_answer(*response, LIST_LIMIT).await?;
+            let Some(result) = Envelope::parse(&message).ok().and_then(|answer| answer.result()) else {
+                break;
+            };
+            add_schemas(&mut tools, result);
+            let next =
+                member(result, "nextCursor").and_then(|cursor| serde_json::from_str(cursor.get()).ok());
+            if next.is_none() || next == cursor {
+                break;
+            }
+            cursor = next;
+        }
+        let tools = Arc::new(tools);
+        self.schemas().keep(&self.server.id, fingerprint, Arc::clone(&tools));
+        Ok(tools)
+    }
+
+    /// Passes an answer on. One that no server of the modern era gives means that the server
+    /// has changed: the next request asks again.
+    async fn sorted(&self, session: &Session, answer: Answer) -> Result<Answer, UpstreamProblem> {
+        if let Answer::Whole(status, body) = &answer
+            && *status == StatusCode::BAD_REQUEST
+            && !matches!(answer::error_code(body), Some(-32022..=-32020 | -32602))
+        {
+            self.forget_era();
+            let slot = session.slot(&self.server.id);
+            slot.lock().await.take_if(|opened| opened.modern);
+        }
+        Ok(answer)
+    }
+}
+
+/// An empty result.
+fn empty_result(id: &str) -> Answer {
+    Answer::Whole(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into())
+}
+
+/// The answer to an `initialize` out of an answer to `server/discover`.
+fn initialize_result(initialize: &[u8], discovered: &[u8]) -> Option<Bytes> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wanted {
+        protocol_version: Option<String>,
+    }
+    let envelope = Envelope::parse(initialize).ok()?;
+    let wanted = envelope.params().and_then(|params| serde_json::from_str::<Wanted>(params.get()).ok());
+    let wanted = wanted.and_then(|wanted| wanted.protocol_version);
+    let known = LEGACY_VERSIONS.into_iter().find(|version| Some(*version) == wanted.as_deref());
+    let version = known.unwrap_or(LEGACY_VERSIONS[0]);
+    let found: Value = serde_json::from_str(Envelope::parse(discovered).ok()?.result()?.get()).ok()?;
+    let server_info = found.get("serverInfo").or_else(|| found.get("_meta")?.get(super::SERVER_INFO));
+    let own = json!({"name": "aerostack", "version": env!("CARGO_PKG_VERSION")});
+    let mut result = json!({
+        "protocolVersion": version,
+        "capabilities": found.get("capabilities").filter(|value| value.is_object()).unwrap_or(&json!({})),
+        "serverInfo": server_info.unwrap_or(&own),
+    });
+    if let Some(instructions) = found.get("instructions").filter(|value| value.is_string()) {
+        result["instructions"] = instructions.clone();
+    }
+    Some(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, envelope.id()).into())
+}
+
+fn add_schemas(tools: &mut Map<String, Value>, result: &RawValue) {
+    #[derive(Deserialize)]
+    struct Tools {
+        #[serde(default)]
+        tools: Vec<Value>,
+    }
+    let Ok(Tools { tools: listed }) = serde_json::from_str(result.get()) else { return };
+    for mut tool in listed {
+        let schema = tool.get_mut("inputSchema").map(Value::take);
+        let name = tool.get("name").and_then(Value::as_str);
+        if let (Some(name), Some(schema)) = (name, schema)
+            && ParamHeaders::of_schema(&schema) != Ok(ParamHeaders::default())
+        {
+            tools.insert(name.to_owned(), schema);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_discovered_server_can_be_initialized() {
+        let initialize =
+            br#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#;
+        let discovered = br#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"},"instructions":"Use it.","ttlMs":1}}"#;
+        let made: Value =
+            serde_json::from_slice(&initialize_result(initialize, discovered).unwrap()).unwrap();
+        let result = json!({
+            "protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+            "serverInfo": {"name": "s", "version": "1"}, "instructions": "Use it.",
+        });
+        assert_eq!(made, json!({"jsonrpc": "2.0", "id": "i", "result": result}));
+    }
+}

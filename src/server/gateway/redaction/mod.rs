@@ -1,0 +1,42 @@
+//! Takes the secrets of a request out of its answer: a filter on the stream that finds each
+//! value as it is, in base64, in hex, and with any of its characters escaped, however the
+//! stream is cut into pieces. All other bytes stay, and nothing waits that need not.
+
+mod filter;
+mod pattern;
+mod reader;
+mod secrets;
+mod start_pairs;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::secret_value::SHORTEST_REDACTED_VALUE;
+
+pub use self::filter::{Filter, Unfilterable};
+pub use self::secrets::Secrets;
+
+/// Takes the secrets out of the values of headers, but for those that `spared` names.
+///
+/// # Errors
+/// [`Unfilterable`] if that cannot be done.
+pub(super) fn redact_headers(
+    secrets: &Rc<Secrets>,
+    headers: &mut HeaderMap,
+    spared: impl Fn(&HeaderName) -> bool,
+) -> Result<(), Unfilterable> {
+    let may_hold_one = |value: &HeaderValue| value.len() >= SHORTEST_REDACTED_VALUE;
+    for (_, value) in headers.iter_mut().filter(|(name, value)| may_hold_one(value) && !spared(name)) {
+        let before = Bytes::copy_from_slice(value.as_bytes());
+        let mut filter = Filter::new(Rc::clone(secrets));
+        let after = [filter.push(&before)?, filter.finish()].concat();
+        if after != before {
+            *value = HeaderValue::from_bytes(&after).map_err(|_| Unfilterable)?;
+        }
+    }
+    Ok(())
+}

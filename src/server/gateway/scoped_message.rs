@@ -1,0 +1,169 @@
+//! Messages of tokens that are limited to tools. What the limit is decided on must be what
+//! the upstream reads: there are JSON readers to which `Name` is `name`, and which take the
+//! last of two. So a message that could be read in two ways is refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::message::{Envelope, Kind};
+use crate::domain::TokenScope;
+
+/// The members of a JSON object in their order, doubles included.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    members.push((key.0, value));
+                }
+                Ok(members)
+            }
+        }
+        from.deserialize_map(Collect).map(Members)
+    }
+}
+
+/// A key, borrowed where it stands without escapes.
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Members<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The only member that any reader could take for this name.
+    fn only(&self, name: &str) -> Option<&'a RawValue> {
+        let mut alike = self.0.iter().filter(|(key, _)| fold(key) == fold(name));
+        let (key, value) = alike.next()?;
+        (alike.next().is_none() && key == name).then_some(*value)
+    }
+}
+
+/// Equal for names that differ in case only, by Unicode's rules too (long s, Kelvin sign).
+fn fold(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
+}
+
+/// Whether a message has JSON-RPC's members and no others, so that all readers agree on what it is.
+pub(super) fn is_certain(message: &[u8], kind: Kind) -> bool {
+    let known: &[&str] = match kind {
+        Kind::Request | Kind::Notification => &["jsonrpc", "id", "method", "params"],
+        Kind::Response => &["jsonrpc", "id", "result", "error"],
+    };
+    let members = std::str::from_utf8(message).ok().and_then(Members::read);
+    members.is_some_and(|members| members.0.iter().all(|(key, _)| known.contains(&key.as_ref())))
+}
+
+/// The name of the tool that `tools/call` names; `None` if readers could disagree.
+pub(super) fn certain_tool_name(params: Option<&RawValue>) -> Option<String> {
+    let members = Members::read(params?.get())?;
+    serde_json::from_str(members.only("name")?.get()).ok()
+}
+
+/// Whether a tool of a list, its name prefixed, may be seen.
+pub(super) fn may_see(scope: &TokenScope, tool: &str) -> bool {
+    let name = Members::read(tool).and_then(|members| name_in(&members));
+    name.is_some_and(|name| may_use(scope, &name))
+}
+
+/// Whether a tool of this full name may be seen and called.
+pub(super) fn may_use(scope: &TokenScope, full_name: &str) -> bool {
+    full_name.split_once("__").is_some_and(|(slug, tool)| scope.allows_tool(slug, tool))
+}
+
+fn name_in(members: &Members<'_>) -> Option<String> {
+    serde_json::from_str(members.only("name")?.get()).ok()
+}
+
+/// An answer to `tools/list` with the tools that may be seen; their bytes and all others stay.
+/// An error stays as it is. `None` if it is no list.
+pub(super) fn visible_list(scope: &TokenScope, slug: &str, message: &str) -> Option<String> {
+    let envelope = Envelope::parse(message.as_bytes()).ok()?;
+    if envelope.error().is_some() {
+        return Some(message.to_owned());
+    }
+    let list = Members::read(envelope.result()?.get())?.only("tools")?.get();
+    let tools: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let visible = |tool: &&&RawValue| {
+        let name = Members::read(tool.get()).and_then(|members| name_in(&members));
+        name.is_some_and(|name| scope.allows_tool(slug, &name))
+    };
+    let kept: Vec<&str> = tools.iter().filter(visible).map(|tool| tool.get()).collect();
+    // `list` is a slice of `message`.
+    let start = (list.as_ptr() as usize).checked_sub(message.as_ptr() as usize)?;
+    let (before, after) = (message.get(..start)?, message.get(start + list.len()..)?);
+    Some(format!("{before}[{}]{after}", kept.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_of(params: &str) -> Option<String> {
+        certain_tool_name(Some(serde_json::from_str::<&RawValue>(params).unwrap()))
+    }
+
+    #[test]
+    fn one_name_to_all_readers() {
+        for good in [r#"{"name":"a","arguments":{"Name":"b"}}"#, r#"{"n\u0061me":"\u0061"}"#] {
+            assert_eq!(name_of(good).as_deref(), Some("a"), "{good}");
+        }
+        for bad in [
+            r#"{"name":"a","name":"b"}"#,
+            r#"{"name":"a","Name":"b"}"#,
+            r#"{"Name":"a"}"#,
+            r#"{"name":"a","n\u0041me":"b"}"#,
+            r#"{"name":5}"#,
+            r#"{"name":"\ud800"}"#,
+            "{}",
+            r#"["a"]"#,
+        ] {
+            assert_eq!(name_of(bad), None, "{bad}");
+        }
+        assert_eq!(fold("param\u{17f}"), fold("params"));
+    }
+
+    #[test]
+    fn one_message_to_all_readers() {
+        assert!(is_certain(br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":1}}"#, Kind::Request));
+        assert!(is_certain(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Kind::Response));
+        for bad in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","param\u017f":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+        ] {
+            assert!(!is_certain(bad.as_bytes(), Kind::Request), "{bad}");
+        }
+        assert!(!is_certain(br#"{"jsonrpc":"2.0","id":1,"result":{},"Method":"x"}"#, Kind::Response));
+    }
+
+    #[test]
+    fn the_bytes_that_stay_are_not_touched() {
+        let scope = TokenScope::parse(None, Some(&["s__get_*"])).unwrap();
+        let message = r#"{ "jsonrpc":"2.0", "id": 7, "result": {"x":1.50,"tools": [ {"name":"get_a" ,"n":2.0}, {"name":"del"},{"name":"get_b"},{"Name":"get_c"}, 5 ] ,"nextCursor":"c"} }"#;
+        let kept = r#"{ "jsonrpc":"2.0", "id": 7, "result": {"x":1.50,"tools": [{"name":"get_a" ,"n":2.0},{"name":"get_b"}] ,"nextCursor":"c"} }"#;
+        assert_eq!(visible_list(&scope, "s", message).as_deref(), Some(kept));
+        let error = r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"m"}}"#;
+        assert_eq!(visible_list(&scope, "s", error).as_deref(), Some(error));
+        for bad in [
+            "{}",
+            r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":{"tools":{}}}"#,
+        ] {
+            assert_eq!(visible_list(&scope, "s", bad), None, "{bad}");
+        }
+        assert!(may_see(&scope, r#"{"name":"s__get_a"}"#) && !may_see(&scope, r#"{"name":"s__del"}"#));
+    }
+}

@@ -1,0 +1,170 @@
+//! What a test of a server says, in words: what happened, why, and what to do. Names of
+//! secrets and headers may stand here, because only admins read it; values never.
+
+use super::connect_diagnosis::ConnectProblem;
+use super::problem::UpstreamProblem;
+use crate::api::server_test::{Finding, FindingLevel};
+use crate::domain::Injection;
+use crate::server::store::{SecretRow, ServerRow, WorkspaceRow};
+
+/// Characters that widespread MCP clients allow for a tool's whole name.
+const MAX_TOOL_NAME: usize = 64;
+
+fn finding(level: FindingLevel, code: &str, message: String, hint: Option<String>) -> Finding {
+    Finding { level, code: code.to_owned(), message, hint }
+}
+
+fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Finding {
+    finding(FindingLevel::Error, code, message.into(), Some(hint.into()))
+}
+
+fn warning(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Finding {
+    finding(FindingLevel::Warning, code, message.into(), Some(hint.into()))
+}
+
+/// What can be said without asking the server.
+pub(super) fn of_settings(server: &ServerRow) -> Option<Finding> {
+    let hint = format!("enable it: aerostack mcp update {} --enable", server.slug);
+    (!server.enabled).then(|| warning("disabled", "it is disabled: members do not see it", hint))
+}
+
+/// A server that speaks MCP and refuses to list tools.
+pub(super) fn no_tools() -> Finding {
+    let message = "the MCP server answers, but refuses to list tools";
+    warning("no_tools", message, "it may have prompts or resources only, or list tools to other accounts")
+}
+
+/// Names that are too long for some clients.
+pub(super) fn of_names(workspace: &WorkspaceRow, server: &ServerRow, names: &[usize]) -> Option<Finding> {
+    let taken = format!("mcp__{}__{}__", workspace.slug, server.slug).len();
+    let long = names.iter().filter(|name| taken + **name > MAX_TOOL_NAME).count();
+    let longest = taken + names.iter().max()?;
+    let message = format!(
+        "{long} of {} tools have names over {MAX_TOOL_NAME} characters (the longest has {longest}) once a client \
+         has put mcp__{}__{}__ before them; some clients leave such tools out",
+        names.len(),
+        workspace.slug,
+        server.slug
+    );
+    (long > 0).then(|| warning("long_names", message, "use shorter slugs for the workspace or the server"))
+}
+
+/// Why there is no connection.
+pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Finding {
+    let (origin, slug) = (server.origin(), &server.slug);
+    let look = format!("check the URL: aerostack mcp update {slug} --url <URL>");
+    let certificate = "renew or replace the certificate; a private authority must be in SSL_CERT_FILE of the aerostack server";
+    match problem {
+        ConnectProblem::Dns => error("dns_failed", format!("the host name of {origin} has no address"), look),
+        ConnectProblem::AddressRefused => error(
+            "address_refused",
+            format!(
+                "{origin} is a loopback, private or reserved address, which is not allowed for this server"
+            ),
+            format!("if that is meant: aerostack mcp update {slug} --allow-private-network true"),
+        ),
+        ConnectProblem::Refused => error(
+            "connection_refused",
+            format!("nothing listens at {origin}: the connection was refused"),
+            format!("start the MCP server, or {look}"),
+        ),
+        ConnectProblem::Unreachable => {
+            error("unreachable", format!("the network has no way to {origin}"), "check routes and firewalls")
+        }
+        ConnectProblem::TimedOut => error(
+            "connect_timed_out",
+            format!("{origin} did not answer the attempt to connect in time"),
+            "a firewall may swallow the packets; check it and the URL",
+        ),
+        ConnectProblem::NoAuthorities => error(
+            "tls_failed",
+            "the aerostack server knows no certificate authorities to check with",
+            "install the system's CA certificates there",
+        ),
+        ConnectProblem::Certificate(reason) => {
+            error("tls_failed", format!("the certificate of {origin} is not accepted: {reason}"), certificate)
+        }
+        ConnectProblem::NotTls => error(
+            "tls_failed",
+            format!("what listens at {origin} does not speak TLS"),
+            format!(
+                "use http:// in the URL if the server is on this machine: aerostack mcp update {slug} --url <URL>"
+            ),
+        ),
+        ConnectProblem::TlsTimedOut => error(
+            "tls_failed",
+            format!("{origin} takes the connection and does not answer the TLS handshake"),
+            format!("perhaps it does not speak TLS; {look}"),
+        ),
+        ConnectProblem::TlsFailed => error(
+            "tls_failed",
+            format!("the TLS handshake with {origin} failed"),
+            "check the server's TLS settings",
+        ),
+    }
+}
+
+/// What the gateway's own problem means for the server's admin.
+pub(super) fn of_problem(server: &ServerRow, problem: UpstreamProblem) -> Vec<Finding> {
+    let (code, slug) = (problem.reason(), &server.slug);
+    let hint = match problem {
+        UpstreamProblem::CredentialRefused => return of_refused_credential(server),
+        UpstreamProblem::SecretUnavailable => format!(
+            "a secret does not open: delete it and set it again (aerostack secrets list {slug}); the log says which"
+        ),
+        UpstreamProblem::Redirect => {
+            "store the final URL: a redirect is never followed with a secret in hand".to_owned()
+        }
+        UpstreamProblem::Status(404 | 405) => "the path is probably wrong; it often ends in /mcp".to_owned(),
+        UpstreamProblem::Status(500..) => "the server itself fails; see its log".to_owned(),
+        UpstreamProblem::NotMcp => {
+            "the URL must be that of a Streamable HTTP endpoint, which often ends in /mcp".to_owned()
+        }
+        _ => "see the MCP server's own log".to_owned(),
+    };
+    vec![error(code, problem.to_string(), hint)]
+}
+
+/// 401 or 403: says what was sent, by name.
+fn of_refused_credential(server: &ServerRow) -> Vec<Finding> {
+    let slug = &server.slug;
+    if server.secrets.is_empty() {
+        let hint = format!("set one: aerostack secrets set {slug} <NAME>");
+        return vec![error(
+            "no_credential",
+            "the MCP server wants a credential (HTTP 401 or 403), and no secret is set for it",
+            hint,
+        )];
+    }
+    let sent = server.secrets.iter().map(describe).collect::<Vec<_>>().join(", ");
+    let message = format!("the MCP server refused its credential (HTTP 401 or 403); sent were {sent}");
+    let hint = format!(
+        "check the value and the header: aerostack secrets set {slug} <NAME>, aerostack secrets inject {slug} <NAME>"
+    );
+    let mut findings = vec![error("credential_refused", message, hint)];
+    let dropped: Vec<&SecretRow> =
+        server.secrets.iter().filter(|secret| header(secret).contains('_')).collect();
+    if let Some(first) = dropped.first() {
+        let names = dropped.iter().map(|secret| header(secret)).collect::<Vec<_>>().join(", ");
+        findings.push(warning(
+            "underscore_header",
+            format!(
+                "the header {names} has an underscore: nginx, gunicorn and Django drop such headers on the way, so the \
+                 server may not have seen it"
+            ),
+            format!("send it in another header: aerostack secrets inject {slug} {} --mcp-secret", first.name),
+        ));
+    }
+    findings
+}
+
+fn header(secret: &SecretRow) -> String {
+    secret.rule.header_name(&secret.name).to_string()
+}
+
+fn describe(secret: &SecretRow) -> String {
+    match &secret.rule {
+        Injection::Bearer => format!("{} (as a bearer token)", secret.name),
+        _ => format!("{} (in the header {})", secret.name, header(secret)),
+    }
+}
