@@ -97,7 +97,7 @@ impl Upstream {
     pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
         let opened = self.session(session).await?;
         if opened.modern {
-            return self.listen_modern().await;
+            return self.listen_modern(session).await;
         }
         self.get(&opened, None).await
     }
