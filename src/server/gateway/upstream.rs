@@ -19,7 +19,7 @@ use super::capabilities::Capabilities;
 use super::connection::{Connection, PoolKey, SendProblem};
 use super::content_coding::Coding;
 use super::inject::Injected;
-use super::modern::{Eras, KnownSchemas};
+use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{UpstreamBody, treat_head};
@@ -145,6 +145,10 @@ impl Upstream {
         };
         let whole = tokio::time::timeout(INITIALIZE_TIME, answering).await;
         let whole = match whole.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            // It speaks of the modern era, so it is spoken to in that.
+            Ok(whole) if whole.initialized().is_some_and(|version| version == MODERN_VERSION) => {
+                return self.made_modern(&message, &whole.message).ok_or(UpstreamProblem::NotMcp);
+            }
             Ok(whole) if whole.initialized().is_some() => whole,
             refused @ (Ok(_) | Err(UpstreamProblem::Status(400..=499) | UpstreamProblem::NotMcp)) => {
                 return match self.initialize_modern(&message).await? {

@@ -48,8 +48,17 @@ impl Upstream {
         &self,
         message: &[u8],
     ) -> Result<Option<(Whole, Option<UpstreamSession>)>, UpstreamProblem> {
-        let Some(discovered) = self.discovered().await? else { return Ok(None) };
-        let Some(raw) = initialize_result(message, &discovered) else { return Ok(None) };
+        let discovered = self.discovered().await?;
+        Ok(discovered.and_then(|discovered| self.made_modern(message, &discovered)))
+    }
+
+    /// The same out of a message in which the server says what it is.
+    pub(in crate::server::gateway) fn made_modern(
+        &self,
+        message: &[u8],
+        discovered: &Bytes,
+    ) -> Option<(Whole, Option<UpstreamSession>)> {
+        let raw = initialize_result(message, discovered)?;
         let whole = Whole {
             status: StatusCode::OK,
             content_type: Some(HeaderValue::from_static("application/json")),
@@ -57,7 +66,7 @@ impl Upstream {
             raw: raw.clone(),
             message: raw,
         };
-        Ok(Some((whole, Some(self.modern_session(&discovered)))))
+        Some((whole, Some(self.modern_session(discovered))))
     }
 
     /// Sends a request of a session.
