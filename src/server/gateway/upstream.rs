@@ -28,8 +28,6 @@ use crate::server::store::ServerRow;
 
 /// Header of the protocol version.
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
-/// How long an upstream may take until it begins to answer a call.
-pub(super) const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
 /// How long an upstream may take to open a session.
 const INITIALIZE_TIME: Duration = Duration::from_secs(10);
 /// How long it may take to take a notification, or to begin a stream.
@@ -68,7 +66,7 @@ impl Upstream {
         if opened.modern {
             return self.request_modern(session, message).await;
         }
-        let response = self.post(Some(&opened), message.clone(), FIRST_BYTE_TIME).await?;
+        let response = self.post(Some(&opened), message.clone(), self.patience()).await?;
         if opened.id.is_none() {
             return answer::of_request(response).await;
         }
@@ -77,7 +75,7 @@ impl Upstream {
         }
         self.forget(session, &opened).await;
         let opened = self.session(session).await?;
-        let response = self.post(Some(&opened), message, FIRST_BYTE_TIME).await?;
+        let response = self.post(Some(&opened), message, self.patience()).await?;
         answer::of_request(response).await
     }
 
@@ -258,6 +256,11 @@ impl Upstream {
     /// Digest of the secrets, rules and URL that this was opened with.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         self.injected.fingerprint
+    }
+
+    /// How long the server may be silent while it works on a request.
+    pub(super) fn patience(&self) -> Duration {
+        self.gateway.patience
     }
 
     /// What is known of the eras of all servers.
