@@ -262,10 +262,11 @@ fn what_cannot_be_answered_ends_the_call() {
     let stage = Stage::set();
     let session = stage.session(None);
     let mut stream = begin(&session, &json!(1), "both");
-    let question = stream.until("elicitation/create");
+    let (open, question) = (stream.until("sampling/createMessage"), stream.until("elicitation/create"));
     let refusal = json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32601, "message": "no"}});
     assert_eq!(session.send(&refusal, &[]).status, 202);
-    answer(&session, &stream.until("sampling/createMessage"), &json!({}));
+    // The other question is taken back.
+    assert_eq!(stream.until("notifications/cancelled")["params"]["requestId"], open["id"]);
     let end = stream.answer();
     assert_eq!((&end["id"], reason(&end)), (&json!(1), "input_refused"));
     assert_eq!(stage.calls().len(), 1, "not made again");
@@ -324,12 +325,11 @@ fn a_cancellation_closes_the_servers_stream() {
         assert_eq!(other.next(), None);
 
         // Before its answer begins.
+        let id = json!(session.path);
         std::thread::scope(|scope| {
-            let before = stage.calls().len();
-            let waiting = scope.spawn(|| begin(&session, &json!("h"), "hang").next());
-            let hangs = |_: &Received| stage.calls().len() > before;
-            stage.server.wait_for("the call", hangs);
-            cancel(&json!("h"));
+            let waiting = scope.spawn(|| begin(&session, &id, "hang").next());
+            stage.server.wait_for("the call", |one| one.json()["id"] == id);
+            cancel(&id);
             stage.ended.recv_timeout(PATIENCE).unwrap();
             assert_eq!(waiting.join().unwrap(), None);
         });

@@ -3,7 +3,9 @@
 //! stream of its call, and the call is made again with its answers.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -86,32 +88,65 @@ impl ModernCall {
                 return Err(UpstreamProblem::InputExcessive);
             }
         }
-        let mut open = Vec::new();
+        let mut open = BTreeMap::new();
         for (key, request) in &asked.requests {
             let question = Question::new(&self.session);
             outlet.send(event(&request.message(&question.id()))).await;
-            open.push((key, question));
+            open.insert(key.clone(), question);
         }
-        let deadline = Instant::now() + ANSWER_TIME;
         let mut answers = BTreeMap::new();
-        for (key, question) in &mut open {
-            let answer = loop {
-                match tokio::time::timeout(KEEP_ALIVE_TIME, question.answer()).await {
-                    Ok(answer) => break answer.ok_or(UpstreamProblem::InputMissing)?,
-                    Err(_) if Instant::now() >= deadline || !is_open(&self.session) => {
-                        return Err(UpstreamProblem::InputMissing);
-                    }
-                    Err(_) => {
-                        self.session.touch();
-                        outlet.send(KEEP_ALIVE).await;
-                    }
-                }
-            };
-            let result = Envelope::parse(&answer).ok().and_then(|envelope| envelope.result());
-            answers.insert((*key).clone(), result.ok_or(UpstreamProblem::InputRefused)?.to_owned());
+        let answered = self.collect(&mut open, &mut answers, outlet, is_open).await;
+        for question in open.values() {
+            // Nobody waits for these any more.
+            let params = format!(r#"{{"requestId":{},"reason":"the call has failed"}}"#, question.id());
+            let taken_back =
+                format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+            outlet.send(event(taken_back.as_bytes())).await;
         }
-        Ok(answers)
+        answered.map(|()| answers)
     }
+
+    /// Waits for the answers, with signs of life; what was answered is not open any more.
+    async fn collect(
+        &self,
+        open: &mut BTreeMap<String, Question>,
+        answers: &mut BTreeMap<String, Box<RawValue>>,
+        outlet: &Outlet,
+        is_open: impl Fn(&Session) -> bool,
+    ) -> Result<(), UpstreamProblem> {
+        let deadline = Instant::now() + ANSWER_TIME;
+        while !open.is_empty() {
+            match tokio::time::timeout(KEEP_ALIVE_TIME, next_answer(open)).await {
+                Ok((key, answer)) => {
+                    open.remove(&key);
+                    let answer = answer.ok_or(UpstreamProblem::InputMissing)?;
+                    let result = Envelope::parse(&answer).ok().and_then(|envelope| envelope.result());
+                    answers.insert(key, result.ok_or(UpstreamProblem::InputRefused)?.to_owned());
+                }
+                Err(_) if Instant::now() >= deadline || !is_open(&self.session) => {
+                    return Err(UpstreamProblem::InputMissing);
+                }
+                Err(_) => {
+                    self.session.touch();
+                    outlet.send(KEEP_ALIVE).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first answer to any of the questions.
+async fn next_answer(open: &mut BTreeMap<String, Question>) -> (String, Option<Bytes>) {
+    poll_fn(|context| {
+        for (key, question) in open.iter_mut() {
+            if let Poll::Ready(answer) = question.poll_answer(context) {
+                return Poll::Ready((key.clone(), answer));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 impl Passage {

@@ -3,7 +3,9 @@
 //! finds the call that waits for it here.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use hyper::body::Bytes;
 use tokio::sync::oneshot;
@@ -73,8 +75,11 @@ impl Question {
     }
 
     /// The client's JSON-RPC answer; `None` if the question had to make room for others.
-    pub(in crate::server::gateway) async fn answer(&mut self) -> Option<Bytes> {
-        (&mut self.answer).await.ok()
+    pub(in crate::server::gateway) fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Bytes>> {
+        Pin::new(&mut self.answer).poll(context).map(Result::ok)
     }
 }
 
