@@ -19,7 +19,7 @@ use crate::api::routes;
 use crate::domain::{ApiKey, WorkspaceToken};
 use crate::server::analytics::AnalyticsSettings;
 use crate::server::demo_upstream::DemoUpstream;
-use crate::server::settings::{ServerSettings, TlsFiles};
+use crate::server::settings::{ServerSettings, TlsFiles, UPSTREAM_PATIENCE};
 use crate::server::vault::SecretsKey;
 use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging, provisioning, tls};
 
@@ -98,6 +98,7 @@ impl Mock {
             database: folder.path().join("mock.db"),
             key: SecretsKey::generate()?,
             loopback_upstreams: true,
+            upstream_patience: UPSTREAM_PATIENCE,
             connections: ConnectionLimits::default(),
             analytics: AnalyticsSettings::default(),
         };

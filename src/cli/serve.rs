@@ -43,6 +43,9 @@ pub(super) struct ServeArgs {
     /// The same from one address; behind a proxy all have the proxy's
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = connections)]
     max_connections_per_address: usize,
+    /// How long an MCP server may be silent while it works on a request; progress counts as a sign of life
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = value_parser!(u64).range(1..=86_400))]
+    upstream_timeout: u64,
     /// How long tool calls are kept, as 30d (or s, m, h, w)
     #[arg(long, value_name = "TIME", default_value = "30d")]
     analytics_retention: Period,
@@ -110,6 +113,7 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
         database: arguments.database,
         key,
         loopback_upstreams: false,
+        upstream_patience: Duration::from_secs(arguments.upstream_timeout),
         connections: ConnectionLimits {
             total: arguments.max_connections,
             per_address: arguments.max_connections_per_address,

@@ -98,6 +98,16 @@ impl AnswerBody {
         Self::Whole(Full::new(bytes.into()))
     }
 
+    /// The bytes of a body that was made here.
+    pub(super) fn whole(&self) -> Option<Bytes> {
+        let Self::Whole(body) = self else { return None };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(&mut body.clone()).poll_frame(&mut context) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
+            _ => Some(Bytes::new()),
+        }
+    }
+
     /// No body.
     pub(super) fn none() -> Self {
         Self::of(Bytes::new())

@@ -30,6 +30,7 @@ pub mod vault;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -47,6 +48,7 @@ pub struct Server {
     tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
     project: Project,
     policy: AddressPolicy,
+    patience: Duration,
     connections: ConnectionLimits,
 }
 
@@ -63,7 +65,8 @@ impl Server {
         let opening = startup::open_project(&settings.database, &settings.key, settings.analytics, announce);
         let project = runtime.block_on(opening)?;
         let policy = AddressPolicy { loopback_always: settings.loopback_upstreams };
-        Ok(Self { socket, address, tls, project, policy, connections: settings.connections })
+        let patience = settings.upstream_patience;
+        Ok(Self { socket, address, tls, project, policy, patience, connections: settings.connections })
     }
 
     /// Where it listens.
@@ -93,7 +96,8 @@ impl Server {
         self.project.store.leave_thread();
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
-        let shared = Arc::new(router::Shared::new(self.project, self.policy, self.tls, address));
+        let shared =
+            Arc::new(router::Shared::new(self.project, self.policy, self.patience, self.tls, address));
         let limits = self.connections.within_file_limit();
         let acceptor = listener::start(self.socket, &shared, limits, stopping)?;
         Ok(RunningServer { stop, acceptor: Some(acceptor), address })

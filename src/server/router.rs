@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use http_body_util::BodyExt;
@@ -44,13 +45,14 @@ impl Shared {
     pub(super) fn new(
         project: Project,
         policy: AddressPolicy,
+        patience: Duration,
         tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
         address: SocketAddr,
     ) -> Self {
         let project = Arc::new(project);
         let scheme = if tls.is_some() { "https" } else { "http" };
         Self {
-            gateway: Arc::new(Gateway::new(Arc::clone(&project), policy)),
+            gateway: Arc::new(Gateway::new(Arc::clone(&project), policy, patience)),
             admin: admin::router(Arc::clone(&project)),
             project,
             hosts: HostCheck::new(address, scheme),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::analytics::AnalyticsSettings;
 use super::connections::ConnectionLimits;
@@ -29,11 +30,16 @@ pub struct ServerSettings {
     pub key: SecretsKey,
     /// Whether every upstream may lie on a loopback address (`mock`, `demo`).
     pub loopback_upstreams: bool,
+    /// How long an upstream may be silent while it works on a request.
+    pub upstream_patience: Duration,
     /// How many connections are taken.
     pub connections: ConnectionLimits,
     /// How tool calls are kept.
     pub analytics: AnalyticsSettings,
 }
+
+/// How long an upstream may be silent while it works on a request, unless set otherwise.
+pub const UPSTREAM_PATIENCE: Duration = Duration::from_mins(5);
 
 /// Files of the listener's TLS.
 #[derive(Debug, Clone)]

@@ -16,8 +16,10 @@ const NEWER: &str = "modern";
 /// How many at a time.
 const WORKERS: usize = 2;
 
-/// Scenario, revision of the upstream, member.
-const SCENARIOS: [(&str, &str, &str); 21] = [
+/// Scenario, revision of the upstream, member. Two want that the very first request is one of the
+/// modern era; for an older member the gateway asks a server in the member's era first, so they
+/// are run with the newer one only.
+const SCENARIOS: [(&str, &str, &str); 19] = [
     ("initialize", "2025-11-25", OLDER),
     ("tools_call", "2025-11-25", OLDER),
     ("tools_call", "2025-11-25", NEWER),
@@ -27,9 +29,7 @@ const SCENARIOS: [(&str, &str, &str); 21] = [
     ("json-schema-2020-12-preservation", "2025-11-25", OLDER),
     ("tools_call", "2026-07-28", OLDER),
     ("tools_call", "2026-07-28", NEWER),
-    ("request-metadata", "2026-07-28", OLDER),
     ("request-metadata", "2026-07-28", NEWER),
-    ("http-standard-headers", "2026-07-28", OLDER),
     ("http-standard-headers", "2026-07-28", NEWER),
     ("http-custom-headers", "2026-07-28", OLDER),
     ("http-custom-headers", "2026-07-28", NEWER),

@@ -146,7 +146,8 @@ fn on_standard_input_in_chunks() {
         let run = scene.run(if raw { &["--raw"] } else { &[] });
         let ended = in_chunks(run, format!("{before}{value}{after}").as_bytes(), &cuts);
         scene.check(&value, &ended, "standard input");
-        assert_eq!(ended.err.is_empty(), before.is_empty() && after.is_empty(), "{}", ended.err);
+        let said = ended.err.lines().filter(|line| !line.starts_with("under 8 bytes")).count();
+        assert_eq!(said == 0, before.is_empty() && after.is_empty(), "{}", ended.err);
         Ok(())
     });
     outcome.unwrap();

@@ -107,6 +107,9 @@ fn a_wsgi_server_that_folds_names_sees_the_injected_values_only() {
     command.arg("dangerous");
     let (upstream, companion) = (PartUpstream::start(command), Companion::start());
     companion.add_server("wsgi", &upstream.url());
+    // It answers with what it got, and that is what is looked at here.
+    let off = json!({"redact_responses": false});
+    assert_eq!(companion.admin("PATCH", "/api/v1/admin/mcp-servers/wsgi", Some(&off)).status, 200);
     let token = companion.token("default");
     for (slug, tool) in [(None, "wsgi__environ"), (Some("wsgi"), "environ")] {
         let session = companion.session(&token, slug);

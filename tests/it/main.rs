@@ -55,6 +55,7 @@ mod mcp_servers;
 mod mcp_test;
 mod metrics;
 mod modern_era;
+mod modern_streams;
 mod network_manners;
 mod output;
 mod packed_answers;

@@ -1,5 +1,4 @@
 // What both TypeScript clients do once they are connected; README.md describes the commands.
-import { createInterface } from 'node:readline';
 
 const print = (document) => process.stdout.write(`${JSON.stringify(document)}\n`);
 // `fetch failed` alone says nothing; its cause does.
@@ -28,8 +27,20 @@ async function list(client, protocolVersion) {
   return { serverInfo: client.getServerVersion(), protocolVersion: protocolVersion(), tools };
 }
 
+// node:readline also ends lines at U+2028, which is legal inside JSON.
+async function* lines(input) {
+  let rest = '';
+  input.setEncoding('utf8');
+  for await (const piece of input) {
+    const all = (rest + piece).split('\n');
+    rest = all.pop();
+    yield* all;
+  }
+  if (rest) yield rest;
+}
+
 async function session(client) {
-  for await (const line of createInterface({ input: process.stdin })) {
+  for await (const line of lines(process.stdin)) {
     if (!line.trim()) continue;
     const { tool, args } = JSON.parse(line);
     print(await outcome(client, tool, args));

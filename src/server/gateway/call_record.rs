@@ -83,6 +83,12 @@ impl CallRecord {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let reader = AnswerReader::new(text(CONTENT_TYPE), text(CONTENT_ENCODING));
         let (parts, body) = response.into_parts();
+        if let Some(bytes) = body.whole() {
+            let mut reader = reader;
+            reader.push(&bytes);
+            self.finish(reader.end());
+            return Response::from_parts(parts, body);
+        }
         if body.is_end_stream() {
             self.finish(reader.end());
             return Response::from_parts(parts, body);

@@ -3,7 +3,7 @@
 //! another connection (2025-11-25): on the route of a workspace the gateway asks for the rest
 //! itself; on the route of one server the client sees the ids and does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -37,6 +37,8 @@ enum End {
     Cut,
     /// In the midst of an event that was passing in pieces.
     InPieces,
+    /// Nothing came for too long.
+    Silent,
 }
 
 /// One stream, possibly over several connections.
@@ -99,6 +101,11 @@ impl EventRelay {
                     continue;
                 }
                 if self.answered {
+                    return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
+                }
+                if end == End::Silent {
+                    let error = event(&self.passage.failure(UpstreamProblem::TimedOut));
+                    self.outlet.send(error).await;
                     return Ok(());
                 }
                 if self.passage.workspace.is_none() && self.last_id.is_some() {
@@ -136,8 +143,12 @@ impl EventRelay {
 
     async fn copy(&mut self, mut body: UpstreamBody) -> End {
         let mut splitter = EventSplitter::default();
+        let patience = self.passage.upstream.patience();
+        let mut silent_since = Instant::now();
         loop {
-            let frame = match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
+            let wait = KEEP_ALIVE_TIME.min(patience.saturating_sub(silent_since.elapsed()));
+            let frame = match tokio::time::timeout(wait, body.frame()).await {
+                Err(_) if silent_since.elapsed() >= patience => return End::Silent,
                 Err(_) if splitter.is_passing() => continue,
                 Err(_) => {
                     self.outlet.send(KEEP_ALIVE).await;
@@ -146,6 +157,7 @@ impl EventRelay {
                 Ok(Some(frame)) => frame.map(Frame::into_data),
                 Ok(None) => break,
             };
+            silent_since = Instant::now();
             match frame {
                 Ok(Ok(piece)) => {
                     for part in splitter.push(&piece) {

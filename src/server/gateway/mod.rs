@@ -95,6 +95,8 @@ pub struct Gateway {
     sessions: Sessions,
     rate_limits: RateLimits,
     policy: AddressPolicy,
+    /// How long an upstream may be silent while it works on a request.
+    patience: Duration,
     eras: Eras,
     backoff: Backoff,
     schemas: KnownSchemas,
@@ -128,11 +130,12 @@ impl Caller {
 
 impl Gateway {
     /// A gateway on an open project.
-    pub fn new(project: Arc<Project>, policy: AddressPolicy) -> Self {
+    pub fn new(project: Arc<Project>, policy: AddressPolicy, patience: Duration) -> Self {
         Self {
             project,
             sessions: Sessions::new(),
             policy,
+            patience,
             eras: Eras::default(),
             backoff: Backoff::default(),
             schemas: KnownSchemas::default(),

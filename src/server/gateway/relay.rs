@@ -120,7 +120,10 @@ impl Passage {
         let (parts, mut body) = response.into_parts();
         let mut held: Vec<u8> = Vec::new();
         while held.len() <= HOLD_LIMIT {
-            let Some(frame) = body.frame().await else {
+            let Ok(frame) = tokio::time::timeout(self.upstream.patience(), body.frame()).await else {
+                return self.failed(UpstreamProblem::TimedOut);
+            };
+            let Some(frame) = frame else {
                 let cut = ends_without_saying(&parts.headers) && Envelope::parse(&held).is_err();
                 if cut || held.trim_ascii().is_empty() {
                     return self.failed(UpstreamProblem::Cut);
@@ -181,7 +184,12 @@ async fn copy(
     outlet: Outlet,
 ) -> Result<(), BrokenOff> {
     outlet.send(held).await;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let Ok(frame) = tokio::time::timeout(passage.upstream.patience(), body.frame()).await else {
+            let _ = passage.failure(UpstreamProblem::TimedOut);
+            return Err(BrokenOff);
+        };
+        let Some(frame) = frame else { return Ok(()) };
         match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(piece)) => outlet.send(piece).await,
             Ok(Err(_)) => {}
@@ -191,7 +199,6 @@ async fn copy(
             }
         }
     }
-    Ok(())
 }
 
 /// Whether the end of the connection is the only sign of the body's end.

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::answer;
 use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
 use super::event_splitter::{EventSplitter, Fields, Part};
+use super::message::Envelope;
 use super::outward::Outward;
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
@@ -150,7 +151,7 @@ impl Feed {
                 if let Some(retry) = fields.retry {
                     self.retry = Duration::from_millis(retry).min(MAX_RETRY);
                 }
-                if fields.data.as_ref().is_some_and(|data| !data.is_empty()) {
+                if fields.data.as_ref().is_some_and(|data| !data.is_empty() && !is_acknowledgment(data)) {
                     fruitful = true;
                     let _ = self.events.send(outward.event(held, &fields)).await;
                 }
@@ -158,4 +159,10 @@ impl Feed {
         }
         fruitful
     }
+}
+
+/// Whether a message only says that a subscription of the modern era has begun.
+fn is_acknowledgment(data: &[u8]) -> bool {
+    Envelope::parse(data)
+        .is_ok_and(|envelope| envelope.method() == "notifications/subscriptions/acknowledged")
 }

@@ -46,7 +46,7 @@ impl Gateway {
         }
     }
 
-    fn end_upstream(self: &Arc<Self>, pool: &Rc<UpstreamPool>, sessions: Vec<Arc<Session>>) {
+    pub(super) fn end_upstream(self: &Arc<Self>, pool: &Rc<UpstreamPool>, sessions: Vec<Arc<Session>>) {
         for session in sessions {
             let (gateway, pool) = (Arc::clone(self), Rc::clone(pool));
             tokio::task::spawn_local(async move {

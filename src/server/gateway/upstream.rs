@@ -19,7 +19,7 @@ use super::capabilities::Capabilities;
 use super::connection::{Connection, PoolKey, SendProblem};
 use super::content_coding::Coding;
 use super::inject::Injected;
-use super::modern::{Eras, KnownSchemas};
+use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{UpstreamBody, treat_head};
@@ -28,8 +28,6 @@ use crate::server::store::ServerRow;
 
 /// Header of the protocol version.
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
-/// How long an upstream may take until it begins to answer a call.
-pub(super) const FIRST_BYTE_TIME: Duration = Duration::from_mins(5);
 /// How long an upstream may take to open a session.
 const INITIALIZE_TIME: Duration = Duration::from_secs(10);
 /// How long it may take to take a notification, or to begin a stream.
@@ -68,7 +66,7 @@ impl Upstream {
         if opened.modern {
             return self.request_modern(session, message).await;
         }
-        let response = self.post(Some(&opened), message.clone(), FIRST_BYTE_TIME).await?;
+        let response = self.post(Some(&opened), message.clone(), self.patience()).await?;
         if opened.id.is_none() {
             return answer::of_request(response).await;
         }
@@ -77,7 +75,7 @@ impl Upstream {
         }
         self.forget(session, &opened).await;
         let opened = self.session(session).await?;
-        let response = self.post(Some(&opened), message, FIRST_BYTE_TIME).await?;
+        let response = self.post(Some(&opened), message, self.patience()).await?;
         answer::of_request(response).await
     }
 
@@ -97,7 +95,7 @@ impl Upstream {
     pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
         let opened = self.session(session).await?;
         if opened.modern {
-            return self.listen_modern().await;
+            return self.listen_modern(session).await;
         }
         self.get(&opened, None).await
     }
@@ -145,6 +143,10 @@ impl Upstream {
         };
         let whole = tokio::time::timeout(INITIALIZE_TIME, answering).await;
         let whole = match whole.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            // It speaks of the modern era, so it is spoken to in that.
+            Ok(whole) if whole.initialized().is_some_and(|version| version == MODERN_VERSION) => {
+                return self.made_modern(&message, &whole.message).ok_or(UpstreamProblem::NotMcp);
+            }
             Ok(whole) if whole.initialized().is_some() => whole,
             refused @ (Ok(_) | Err(UpstreamProblem::Status(400..=499) | UpstreamProblem::NotMcp)) => {
                 return match self.initialize_modern(&message).await? {
@@ -254,6 +256,11 @@ impl Upstream {
     /// Digest of the secrets, rules and URL that this was opened with.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         self.injected.fingerprint
+    }
+
+    /// How long the server may be silent while it works on a request.
+    pub(super) fn patience(&self) -> Duration {
+        self.gateway.patience
     }
 
     /// What is known of the eras of all servers.

@@ -47,12 +47,20 @@ impl Gateway {
         let mut describing = HeaderMap::new();
         describing.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
-        streamed(&describing, move |outlet| {
-            let (events, waiting) = mpsc::channel(WAITING_EVENTS);
-            let servers = HashMap::new();
-            let stream = WorkspaceStream { gateway, caller, session, outlet, events, servers, seen: None };
-            stream.run(waiting)
-        })
+        streamed(&describing, move |outlet| gateway.workspace_stream(caller, session, outlet))
+    }
+
+    /// Writes what the servers of a session say unasked, and what changes in the workspace.
+    pub(super) fn workspace_stream(
+        self: Arc<Self>,
+        caller: Rc<Caller>,
+        session: Arc<Session>,
+        outlet: Outlet,
+    ) -> impl Future<Output = Result<(), BrokenOff>> {
+        let (events, waiting) = mpsc::channel(WAITING_EVENTS);
+        let servers = HashMap::new();
+        let stream = WorkspaceStream { gateway: self, caller, session, outlet, events, servers, seen: None };
+        stream.run(waiting)
     }
 
     /// The rest of a stream, from the server whose slug the event's id begins with.

@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aerostack::server::analytics::AnalyticsSettings;
-use aerostack::server::settings::{ServerSettings, TlsFiles};
+use aerostack::server::settings::{ServerSettings, TlsFiles, UPSTREAM_PATIENCE};
 use aerostack::server::vault::SecretsKey;
 use aerostack::server::{ConnectionLimits, RunningServer, Server, StartError};
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub struct Companion {
     pub database: PathBuf,
     pub folder: TempDir,
     pub connections: ConnectionLimits,
+    /// How long upstreams may be silent, from the next start on.
+    pub patience: Duration,
     /// How calls are kept, from the next start on.
     pub analytics: AnalyticsSettings,
 }
@@ -48,6 +51,7 @@ impl Companion {
             database,
             folder,
             connections,
+            patience: UPSTREAM_PATIENCE,
             analytics: AnalyticsSettings::default(),
         };
         companion.open(KEY, true, None).unwrap();
@@ -68,6 +72,7 @@ impl Companion {
             database: self.database.clone(),
             key: SecretsKey::parse(key).unwrap(),
             loopback_upstreams,
+            upstream_patience: self.patience,
             connections: self.connections,
             analytics: self.analytics,
         };

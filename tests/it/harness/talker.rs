@@ -128,6 +128,11 @@ impl Listening {
         Self::send(session, "POST", "", &message.to_string())
     }
 
+    /// Posts a message with more headers, each with its line end.
+    pub fn post_with(session: &McpSession, more: &str, message: &Value) -> Self {
+        Self::send(session, "POST", more, &message.to_string())
+    }
+
     fn send(session: &McpSession, method: &str, more: &str, body: &str) -> Self {
         let mut socket = TcpStream::connect(session.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();

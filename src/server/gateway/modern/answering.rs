@@ -134,6 +134,7 @@ impl Gateway {
                 Ok(offers) => discovered(id, &offers),
                 Err(error) => store_failed(asked.caller, error),
             },
+            "subscriptions/listen" => self.modern_listen(asked).await,
             _ => unknown_method(id),
         }
     }
@@ -263,7 +264,7 @@ fn unknown_method(id: &str) -> Response<AnswerBody> {
     json_answer(StatusCode::NOT_FOUND, body)
 }
 
-fn failure(id: &str, code: i32, message: &str) -> Response<AnswerBody> {
+pub(super) fn failure(id: &str, code: i32, message: &str) -> Response<AnswerBody> {
     json_answer(StatusCode::OK, rpc_error(id, code, message))
 }
 

@@ -11,6 +11,8 @@ use crate::server::gateway::sessions::{Scope, Session};
 use crate::server::gateway::{Caller, Gateway, LEGACY_VERSIONS};
 use crate::server::randomness::RandomnessFailed;
 
+/// The version that servers of the legacy era are asked for.
+pub(super) const VERSION: &str = LEGACY_VERSIONS[0];
 /// Tokens that are remembered; those whose session has ended are forgotten first.
 const CAPACITY: usize = 16 * 1024;
 
@@ -37,7 +39,7 @@ impl BridgeSessions {
         if ids.len() >= CAPACITY {
             ids.retain(|_, id| sessions.exists(id));
         }
-        let session = gateway.open_session(caller, Scope::Bridge, initialize(), LEGACY_VERSIONS[0])?;
+        let session = gateway.open_session(caller, Scope::Bridge, initialize(), VERSION)?;
         ids.insert(key, session.id.clone());
         Ok(session)
     }
@@ -45,11 +47,11 @@ impl BridgeSessions {
 
 /// The `initialize` that servers of the legacy era get. No capabilities: what such a server
 /// asks its client while it works cannot be put to a client of the modern era.
-fn initialize() -> Bytes {
+pub(super) fn initialize() -> Bytes {
     let own = json!({"name": "aerostack-gateway", "version": env!("CARGO_PKG_VERSION")});
     let message = json!({
         "jsonrpc": "2.0", "id": "aerostack-initialize", "method": "initialize",
-        "params": {"protocolVersion": LEGACY_VERSIONS[0], "capabilities": {}, "clientInfo": own},
+        "params": {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": own},
     });
     message.to_string().into()
 }

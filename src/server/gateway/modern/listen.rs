@@ -1,28 +1,244 @@
 //! `subscriptions/listen`: what a server of the modern era tells unasked. For a session of
-//! the legacy era it takes the place of the GET stream.
+//! the legacy era it takes the place of the GET stream. On the route of a workspace a client
+//! of the modern era gets what the servers of both eras tell, as far as it asked for it.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
 use hyper::Response;
-use hyper::header::HeaderMap;
-use serde_json::json;
+use hyper::body::Frame;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
+use super::answering::{Asked, failure};
+use super::bridge_sessions::initialize;
 use super::speak::with_meta;
+use super::{SUBSCRIPTION_ID, bridge_sessions::VERSION};
+use crate::server::body::AnswerBody;
+use crate::server::gateway::capabilities::Capabilities;
+use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part, event};
 use crate::server::gateway::listing::own_request_id;
-use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::message::{Envelope, Kind};
+use crate::server::gateway::naming::Naming;
+use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem};
+use crate::server::gateway::relay::streamed;
+use crate::server::gateway::relay_body::{BrokenOff, Outlet, RelayBody};
+use crate::server::gateway::sessions::{Scope, Session};
 use crate::server::gateway::upstream::{SHORT_TIME, Upstream};
 use crate::server::gateway::upstream_body::UpstreamBody;
+use crate::server::gateway::workspace_session::Subscription;
+use crate::server::gateway::{Caller, Gateway};
+
+/// Resources of one subscription.
+const MAX_RESOURCES: usize = 1000;
+
+/// What a client wants to be told.
+#[derive(Deserialize, Default, Clone)]
+#[serde(rename_all = "camelCase", default)]
+struct Filter {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: Vec<String>,
+}
+
+impl Filter {
+    fn allows(&self, method: &str, uri: Option<&str>) -> bool {
+        match method {
+            "notifications/tools/list_changed" => self.tools_list_changed,
+            "notifications/prompts/list_changed" => self.prompts_list_changed,
+            "notifications/resources/list_changed" => self.resources_list_changed,
+            "notifications/resources/updated" => {
+                uri.is_some_and(|uri| self.resource_subscriptions.iter().any(|one| one == uri))
+            }
+            _ => false,
+        }
+    }
+
+    /// As the acknowledgment repeats it.
+    fn agreed(&self) -> Value {
+        let mut agreed = Map::new();
+        for (name, wanted) in [
+            ("toolsListChanged", self.tools_list_changed),
+            ("promptsListChanged", self.prompts_list_changed),
+            ("resourcesListChanged", self.resources_list_changed),
+        ] {
+            if wanted {
+                agreed.insert(name.to_owned(), true.into());
+            }
+        }
+        if !self.resource_subscriptions.is_empty() {
+            agreed.insert("resourceSubscriptions".to_owned(), self.resource_subscriptions.clone().into());
+        }
+        agreed.into()
+    }
+}
 
 impl Upstream {
-    /// Opens the stream of everything that the server tells about its lists.
+    /// Opens the stream of what the server tells about its lists, and about the resources that
+    /// the session subscribed to.
     pub(in crate::server::gateway) async fn listen_modern(
         &self,
+        session: &Session,
     ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let mut wanted = json!({
+            "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
+        });
+        let mut resources: Vec<String> =
+            session.workspace.subscriptions(&self.server.id).into_iter().collect();
+        if !resources.is_empty() {
+            resources.sort();
+            wanted["resourceSubscriptions"] = resources.into();
+        }
         let request = json!({
             "jsonrpc": "2.0", "id": own_request_id(), "method": "subscriptions/listen",
-            "params": {"notifications": {
-                "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
-            }},
+            "params": {"notifications": wanted},
         });
         let message = with_meta(request.to_string().as_bytes(), "{}", None).ok_or(UpstreamProblem::NotMcp)?;
         self.post_modern(message.into(), HeaderMap::new(), SHORT_TIME).await
+    }
+}
+
+impl Gateway {
+    /// Answers `subscriptions/listen` on the route of a workspace. Each has sessions of its own
+    /// with the servers, which end with it.
+    pub(super) async fn modern_listen(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
+        #[derive(Deserialize)]
+        struct Params {
+            notifications: Filter,
+        }
+        let id = asked.envelope.id();
+        let params =
+            asked.envelope.params().and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
+        let Some(Params { notifications: mut filter }) = params else {
+            return failure(id, INVALID_PARAMS, "params.notifications is missing or not as it should be");
+        };
+        filter.resource_subscriptions.truncate(MAX_RESOURCES);
+        let Ok(session) = self.open_session(asked.caller, Scope::Bridge, initialize(), VERSION) else {
+            return failure(id, INVALID_PARAMS, "no subscription can be opened now; try again");
+        };
+        session.workspace.announce(&Capabilities::everything());
+        self.note_subscriptions(asked.caller, &session, &mut filter).await;
+        let mut describing = HeaderMap::new();
+        describing.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        let held = HeldSession::new(self, asked.caller, &session);
+        let (gateway, caller) = (Arc::clone(self), Rc::clone(asked.caller));
+        let id: Value = serde_json::from_str(id).unwrap_or_default();
+        let listening = Listening { filter, id, _held: held };
+        let mut response = streamed(&describing, move |outlet| {
+            let all = RelayBody::new(|inner| gateway.workspace_stream(caller, session, inner));
+            listening.run(all, outlet)
+        });
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+
+    /// Notes the resources in the session, so that the servers are asked to tell of them, and
+    /// takes out those that no server here has.
+    async fn note_subscriptions(&self, caller: &Caller, session: &Session, filter: &mut Filter) {
+        let mut found = Vec::new();
+        for uri in std::mem::take(&mut filter.resource_subscriptions) {
+            let Some((slug, own)) = Naming::Uri.split(&uri) else { continue };
+            let Ok(Some(server)) = self.enabled_server(&caller.member, slug).await else { continue };
+            if caller.member.scope.allows_beyond_tools(slug) {
+                let (server_id, own) = (server.id, own.to_owned());
+                session.workspace.subscribe(Subscription { server_id, uri: own, bare: false });
+                found.push(uri);
+            }
+        }
+        filter.resource_subscriptions = found;
+    }
+}
+
+/// One subscription.
+struct Listening {
+    filter: Filter,
+    /// The id of the request, by which the client knows it.
+    id: Value,
+    _held: HeldSession,
+}
+
+impl Listening {
+    async fn run(self, mut all: RelayBody, outlet: Outlet) -> Result<(), BrokenOff> {
+        let acknowledged = json!({
+            "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+            "params": {"_meta": {SUBSCRIPTION_ID: self.id}, "notifications": self.filter.agreed()},
+        });
+        outlet.send(event(acknowledged.to_string().as_bytes())).await;
+        let mut splitter = EventSplitter::default();
+        while let Some(frame) = all.frame().await {
+            let Ok(piece) = frame.map_err(|_| BrokenOff)?.into_data().map_err(|_: Frame<_>| ()) else {
+                continue;
+            };
+            for part in splitter.push(&piece) {
+                let Part::Event(held) = part else { continue };
+                match Fields::of(&held).data {
+                    None => outlet.send(held).await,
+                    Some(data) => {
+                        if let Some(message) = self.message(&data) {
+                            outlet.send(event(message.to_string().as_bytes())).await;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A notification as this subscription tells it; `None` if it is not wanted.
+    fn message(&self, data: &[u8]) -> Option<Value> {
+        let envelope = Envelope::parse(data).ok().filter(|envelope| envelope.kind() == Kind::Notification)?;
+        let mut params: Map<String, Value> =
+            envelope.params().and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default();
+        if !self.filter.allows(envelope.method(), params.get("uri").and_then(Value::as_str)) {
+            return None;
+        }
+        let meta = params.entry("_meta").or_insert_with(|| json!({}));
+        if !meta.is_object() {
+            *meta = json!({});
+        }
+        meta[SUBSCRIPTION_ID] = self.id.clone();
+        Some(json!({"jsonrpc": "2.0", "method": envelope.method(), "params": params}))
+    }
+}
+
+/// A session that ends when this is dropped, at the servers too.
+struct HeldSession(#[expect(dead_code, reason = "its drop is what counts")] oneshot::Sender<()>);
+
+impl HeldSession {
+    fn new(gateway: &Arc<Gateway>, caller: &Rc<Caller>, session: &Arc<Session>) -> Self {
+        let (held, dropped) = oneshot::channel();
+        let (gateway, pool, session) = (Arc::clone(gateway), Rc::clone(&caller.pool), Arc::clone(session));
+        // The task waits from the start, because nothing can be begun while it is dropped.
+        tokio::task::spawn_local(async move {
+            let _ = dropped.await;
+            gateway.sessions.close(&session);
+            gateway.end_upstream(&pool, vec![session]);
+        });
+        Self(held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_is_told() {
+        let filter: Filter = serde_json::from_value(json!({
+            "toolsListChanged": true, "resourceSubscriptions": ["s+x://1"], "other": 1,
+        }))
+        .unwrap();
+        assert!(filter.allows("notifications/tools/list_changed", None));
+        assert!(!filter.allows("notifications/prompts/list_changed", None));
+        assert!(filter.allows("notifications/resources/updated", Some("s+x://1")));
+        assert!(!filter.allows("notifications/resources/updated", Some("x://1")));
+        assert!(!filter.allows("notifications/message", None));
+        let agreed = json!({"toolsListChanged": true, "resourceSubscriptions": ["s+x://1"]});
+        assert_eq!(filter.agreed(), agreed);
+        assert_eq!(Filter::default().agreed(), json!({}));
     }
 }

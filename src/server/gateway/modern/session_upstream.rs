@@ -22,7 +22,7 @@ use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::member;
 use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem, rpc_error};
 use crate::server::gateway::sessions::{Session, UpstreamSession};
-use crate::server::gateway::upstream::{FIRST_BYTE_TIME, Upstream};
+use crate::server::gateway::upstream::Upstream;
 
 /// Pages of a server's tools that are read for their schemas.
 const MAX_PAGES: usize = 100;
@@ -48,8 +48,17 @@ impl Upstream {
         &self,
         message: &[u8],
     ) -> Result<Option<(Whole, Option<UpstreamSession>)>, UpstreamProblem> {
-        let Some(discovered) = self.discovered().await? else { return Ok(None) };
-        let Some(raw) = initialize_result(message, &discovered) else { return Ok(None) };
+        let discovered = self.discovered().await?;
+        Ok(discovered.and_then(|discovered| self.made_modern(message, &discovered)))
+    }
+
+    /// The same out of a message in which the server says what it is.
+    pub(in crate::server::gateway) fn made_modern(
+        &self,
+        message: &[u8],
+        discovered: &Bytes,
+    ) -> Option<(Whole, Option<UpstreamSession>)> {
+        let raw = initialize_result(message, discovered)?;
         let whole = Whole {
             status: StatusCode::OK,
             content_type: Some(HeaderValue::from_static("application/json")),
@@ -57,7 +66,7 @@ impl Upstream {
             raw: raw.clone(),
             message: raw,
         };
-        Ok(Some((whole, Some(self.modern_session(&discovered)))))
+        Some((whole, Some(self.modern_session(discovered))))
     }
 
     /// Sends a request of a session.
@@ -75,7 +84,7 @@ impl Upstream {
             return Ok(empty_result(envelope.id()));
         }
         if envelope.is_modern() {
-            let response = self.post_modern(message, HeaderMap::new(), FIRST_BYTE_TIME).await?;
+            let response = self.post_modern(message, HeaderMap::new(), self.patience()).await?;
             return self.sorted(session, answer::of_request(response).await?).await;
         }
         tokio::select! {
@@ -94,7 +103,7 @@ impl Upstream {
         let capabilities = session.workspace.client_capabilities(&session.initialize).to_string();
         let told: Bytes = with_meta(message, &capabilities, None).ok_or(UpstreamProblem::NotMcp)?.into();
         if envelope.method() != "tools/call" {
-            let response = self.post_modern(told, HeaderMap::new(), FIRST_BYTE_TIME).await?;
+            let response = self.post_modern(told, HeaderMap::new(), self.patience()).await?;
             return self.sorted(session, answer::of_request(response).await?).await;
         }
         let answer = self.call_modern(envelope, told.clone()).await?;
@@ -129,7 +138,7 @@ impl Upstream {
                 None => {}
             }
         }
-        let response = self.post_modern(message, headers, FIRST_BYTE_TIME).await?;
+        let response = self.post_modern(message, headers, self.patience()).await?;
         answer::of_request(response).await
     }
 
@@ -147,7 +156,7 @@ impl Upstream {
                 json!({"jsonrpc": "2.0", "id": own_request_id(), "method": "tools/list", "params": params});
             let message =
                 with_meta(request.to_string().as_bytes(), "{}", None).ok_or(UpstreamProblem::NotMcp)?;
-            let response = self.post_modern(message.into(), HeaderMap::new(), FIRST_BYTE_TIME).await?;
+            let response = self.post_modern(message.into(), HeaderMap::new(), self.patience()).await?;
             let Answer::Stream(response) = answer::of_request(response).await? else { break };
             let (_, message) = answer::read_answer(*response, LIST_LIMIT).await?;
             let Some(result) = Envelope::parse(&message).ok().and_then(|answer| answer.result()) else {
