@@ -22,6 +22,7 @@ mod batches;
 mod both_directions;
 mod both_eras;
 mod bound_credentials;
+mod bridge_to_modern;
 mod broken_servers;
 mod canaries;
 mod client_sessions;

@@ -15,9 +15,10 @@ use super::answer::{self, Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
+use super::modern::{Cancellable, ModernCall};
 use super::naming::NameInMessage;
 use super::outward::Outward;
-use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, rpc_error};
+use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::relay::{OnWorkspace, Passage};
 use super::sessions::Session;
 use super::single::accepted;
@@ -79,19 +80,22 @@ impl Gateway {
         let record = CallRecord::begin(self, caller, &to.server, envelope);
         let running = running(session, envelope.id(), &to.server.id);
         let passing = passing_headers(headers);
-        let made = self.call(caller, session, to.server.clone(), &passing, to.message).await;
+        let cancellable = Cancellable::new(session, envelope.id());
+        let made = self.call(caller, session, to.server.clone(), &passing, to.message.clone()).await;
         let (upstream, answered) = match made {
             Ok(made) => made,
             Err(problem) => return record.watch(Self::failed(caller, &to.server, envelope.id(), problem)),
         };
         let opened = session.slot(&to.server.id).lock().await.clone();
         let outward = Outward::new(session, &to.server);
+        let modern = ModernCall::of(cancellable, session, &to.server.id, to.message, passing).await;
         let passage = Passage {
             gateway: Arc::clone(self),
             caller: Rc::clone(caller),
             upstream,
             id: envelope.id().to_owned(),
             workspace: Some(OnWorkspace { session: Arc::clone(session), outward, opened, _running: running }),
+            modern,
         };
         record.watch(passage.answer(answered).await)
     }
@@ -107,21 +111,30 @@ impl Gateway {
         addressed: Vec<Addressed>,
     ) -> Response<AnswerBody> {
         for to in addressed {
+            let passing = passing_headers(headers);
             let asking = async {
-                let upstream = Upstream::open(self, caller, to.server.clone(), passing_headers(headers))?;
+                let upstream = Upstream::open(self, caller, to.server.clone(), passing.clone())?;
                 if !upstream.offers(session).await?.resources {
                     return Ok(None);
                 }
                 match upstream.request(session, to.message.clone()).await? {
-                    Answer::Stream(response) => answer::read_answer(*response, LIST_LIMIT).await.map(Some),
-                    Answer::Whole(..) => Ok(None),
+                    Answer::Stream(response) => {
+                        let (_, message) = answer::read_answer(*response, LIST_LIMIT).await?;
+                        Ok(Some((upstream, message)))
+                    }
+                    Answer::Whole(..) => Ok::<_, UpstreamProblem>(None),
                 }
             };
             let asked = tokio::time::timeout(TRY_TIME, asking).await;
-            let Ok(Ok(Some((_, message)))) = asked else { continue };
+            let Ok(Ok(Some((upstream, message)))) = asked else { continue };
             if Envelope::parse(&message).is_ok_and(|answer| answer.result().is_some()) {
                 note_subscription(session, envelope, &to);
-                return json_answer(StatusCode::OK, message);
+                let cancellable = Cancellable::new(session, envelope.id());
+                let modern = ModernCall::of(cancellable, session, &to.server.id, to.message, passing).await;
+                let (gateway, id) = (Arc::clone(self), envelope.id().to_owned());
+                let passage =
+                    Passage { gateway, caller: Rc::clone(caller), upstream, id, workspace: None, modern };
+                return passage.answer(Ok(Answer::Whole(StatusCode::OK, message))).await;
             }
         }
         unknown(envelope)

@@ -11,10 +11,12 @@ use hyper::header::HeaderValue;
 
 use super::answer;
 use super::event_splitter::{EventSplitter, Fields, Part, event};
+use super::input_rounds::Round;
 use super::message::{Envelope, Kind};
+use super::modern::{InputRequired, Marker};
 use super::outward::is_same_id;
 use super::problem::UpstreamProblem;
-use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage};
+use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage, until_cancelled};
 use super::relay_body::{BrokenOff, Outlet};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
@@ -41,23 +43,52 @@ enum End {
 
 /// One stream, possibly over several connections.
 pub(super) struct EventRelay {
-    passage: Passage,
-    outlet: Outlet,
+    pub(super) passage: Passage,
+    pub(super) outlet: Outlet,
     answered: bool,
-    last_id: Option<HeaderValue>,
+    /// The id of the request as the server knows it.
+    pub(super) awaited: String,
+    /// What the server wants of the client before it answers.
+    pub(super) asked: Option<Result<InputRequired, UpstreamProblem>>,
+    /// Puts the client's id in the place of the server's.
+    pub(super) marker: Option<Marker>,
+    pub(super) last_id: Option<HeaderValue>,
     retry: Duration,
 }
 
 impl EventRelay {
     pub(super) fn new(passage: Passage, outlet: Outlet) -> Self {
-        Self { passage, outlet, answered: false, last_id: None, retry: DEFAULT_RETRY }
+        let awaited = passage.id.clone();
+        let (answered, asked, marker, last_id) = (false, None, None, None);
+        Self { passage, outlet, answered, awaited, asked, marker, last_id, retry: DEFAULT_RETRY }
     }
 
-    /// Passes the stream on until its answer is there and it has ended, or fails.
-    pub(super) async fn run(mut self, first: UpstreamBody) -> Result<(), BrokenOff> {
-        let mut connection = Some(first);
+    /// The stream of a call to which the server answered that it wants to know something.
+    pub(super) fn asking(
+        passage: Passage,
+        outlet: Outlet,
+        asked: Result<InputRequired, UpstreamProblem>,
+    ) -> Self {
+        Self { asked: Some(asked), ..Self::new(passage, outlet) }
+    }
+
+    /// Passes the stream on until its answer is there and it has ended, or fails, or the
+    /// client cancels the call.
+    pub(super) async fn run(self, first: Option<UpstreamBody>) -> Result<(), BrokenOff> {
+        let word = self.passage.cancelled();
+        until_cancelled(word, self.relay(first)).await.unwrap_or(Ok(()))
+    }
+
+    async fn relay(mut self, mut connection: Option<UpstreamBody>) -> Result<(), BrokenOff> {
         let mut fruitless = 0;
         loop {
+            if let Some(asked) = self.asked.take() {
+                match self.round(asked).await {
+                    Round::Stream(body) => (connection, fruitless) = (Some(*body), 0),
+                    Round::Again => continue,
+                    Round::Over(ended) => return ended,
+                }
+            }
             let mut advanced = false;
             if let Some(body) = connection.take() {
                 let before = self.last_id.clone();
@@ -65,6 +96,9 @@ impl EventRelay {
                 if end == End::InPieces {
                     let _ = self.passage.failure(UpstreamProblem::Cut);
                     return Err(BrokenOff);
+                }
+                if self.asked.is_some() {
+                    continue;
                 }
                 if self.answered {
                     return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
@@ -129,6 +163,9 @@ impl EventRelay {
                     for part in splitter.push(&piece) {
                         self.pass(part).await;
                     }
+                    if self.asked.is_some() {
+                        return End::Clean;
+                    }
                 }
                 Ok(Err(_)) => {}
                 Err(_) if splitter.is_passing() => return End::InPieces,
@@ -152,7 +189,7 @@ impl EventRelay {
             Part::Piece(piece) => {
                 // Nothing but an answer is so long.
                 self.answered = true;
-                return self.outlet.send(piece).await;
+                return self.send(piece).await;
             }
         };
         let fields = Fields::of(&held);
@@ -162,17 +199,24 @@ impl EventRelay {
         if let Some(retry) = fields.retry {
             self.retry = Duration::from_millis(retry).min(MAX_RETRY);
         }
-        self.answered = self.answered || self.is_answer(fields.data.as_deref());
+        let answer = fields.data.as_deref().filter(|data| self.is_answer(Some(data)));
+        if let (Some(answer), Some(call)) = (answer, &self.passage.modern) {
+            self.asked = call.asked(answer);
+            if self.asked.is_some() {
+                return;
+            }
+        }
+        self.answered = self.answered || answer.is_some();
         let held = match &self.passage.workspace {
             Some(workspace) => workspace.outward.event(held, &fields),
             None => held,
         };
-        self.outlet.send(held).await;
+        self.send(held).await;
     }
 
     fn is_answer(&self, data: Option<&[u8]>) -> bool {
         let envelope = data.and_then(|data| Envelope::parse(data).ok());
-        envelope.is_some_and(|it| it.kind() == Kind::Response && is_same_id(it.id(), &self.passage.id))
+        envelope.is_some_and(|it| it.kind() == Kind::Response && is_same_id(it.id(), &self.awaited))
     }
 
     /// Asks for the rest of the stream, in the same upstream session and with the secrets as

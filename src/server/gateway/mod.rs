@@ -20,6 +20,7 @@ mod content_coding;
 mod event_relay;
 mod event_splitter;
 mod inject;
+mod input_rounds;
 mod inward;
 mod listing;
 mod message;

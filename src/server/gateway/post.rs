@@ -14,6 +14,7 @@ use super::message::{Envelope, Kind, MessageProblem};
 use super::modern::MODERN_VERSION;
 use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
 use super::rate_limit::Quota;
+use super::single::accepted;
 use super::upstream::VERSION_HEADER;
 use super::{Caller, Gateway, LEGACY_VERSIONS, Route, nesting, session_error};
 use crate::server::body::{AnswerBody, BodyProblem, read_limited};
@@ -106,6 +107,9 @@ impl Gateway {
             Ok(session) => session,
             Err(status) => return session_error(status, envelope.id()),
         };
+        if session.workspace.takes(envelope, &body) {
+            return accepted();
+        }
         match &caller.route {
             Route::Workspace => self.aggregate(caller, &session, envelope, headers, &body).await,
             Route::Server(server) => self.single(caller, server, &session, envelope, headers, body).await,

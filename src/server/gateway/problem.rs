@@ -46,6 +46,18 @@ pub(super) enum UpstreamProblem {
     /// It failed lately, and is not asked again yet.
     #[error("the MCP server failed lately and is asked again in a moment")]
     Resting,
+    /// The client took the call back.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The client did not give what the server wanted to know.
+    #[error("the client answered a question of the MCP server with an error, so the call ended")]
+    InputRefused,
+    /// It did not answer at all.
+    #[error("the client did not answer a question of the MCP server in time, so the call ended")]
+    InputMissing,
+    /// Too many rounds, or something that the client did not offer.
+    #[error("the MCP server asked the client more often, or for other things, than it may")]
+    InputExcessive,
     /// `initialize` was answered with an error.
     #[error("the MCP server refused to open a session")]
     NotInitialized,
@@ -82,13 +94,17 @@ impl UpstreamProblem {
             Self::Outdated => "outdated",
             Self::UnknownVersion => "unknown_version",
             Self::Resting => "resting",
+            Self::Cancelled => "cancelled",
+            Self::InputRefused => "input_refused",
+            Self::InputMissing => "input_missing",
+            Self::InputExcessive => "input_excessive",
             Self::NotInitialized => "not_initialized",
         }
     }
 }
 
 /// The words of [`UpstreamProblem::reason`].
-const REASONS: [&str; 13] = [
+const REASONS: [&str; 17] = [
     "secret_unavailable",
     "unreachable",
     "address_refused",
@@ -101,6 +117,10 @@ const REASONS: [&str; 13] = [
     "unknown_version",
     "outdated",
     "resting",
+    "cancelled",
+    "input_refused",
+    "input_missing",
+    "input_excessive",
     "not_initialized",
 ];
 
@@ -149,8 +169,9 @@ pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -
 #[cfg(test)]
 mod tests {
     use super::UpstreamProblem::{
-        AddressRefused, CredentialRefused, Cut, NotInitialized, NotMcp, Outdated, Redirect, Resting,
-        SecretUnavailable, Status, TimedOut, UnknownVersion, Unreachable,
+        AddressRefused, Cancelled, CredentialRefused, Cut, InputExcessive, InputMissing, InputRefused,
+        NotInitialized, NotMcp, Outdated, Redirect, Resting, SecretUnavailable, Status, TimedOut,
+        UnknownVersion, Unreachable,
     };
     use super::*;
 
@@ -169,6 +190,10 @@ mod tests {
             UnknownVersion,
             Outdated,
             Resting,
+            Cancelled,
+            InputRefused,
+            InputMissing,
+            InputExcessive,
             NotInitialized,
         ];
         assert_eq!(problems.map(UpstreamProblem::reason), REASONS);

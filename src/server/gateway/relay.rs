@@ -11,12 +11,16 @@ use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
+use tokio::sync::Notify;
 
 use super::answer::{self, Answer};
 use super::event_relay::EventRelay;
 use super::event_splitter::{EventSplitter, Fields, Part};
 use super::message::Envelope;
+use super::modern::{InputRequired, ModernCall};
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay_body::{BrokenOff, Outlet, RelayBody};
@@ -30,7 +34,7 @@ use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 
 /// Longest JSON answer that is held until it is complete, in bytes.
-const HOLD_LIMIT: usize = 1 << 20;
+pub(super) const HOLD_LIMIT: usize = 1 << 20;
 /// A stream on which nothing came for so long gets a comment, so that it is seen to be alive.
 pub(super) const KEEP_ALIVE_TIME: Duration = Duration::from_secs(15);
 /// That comment.
@@ -45,6 +49,8 @@ pub(super) struct Passage {
     pub(super) id: String,
     /// On the route of a workspace: what is said differently to the client.
     pub(super) workspace: Option<OnWorkspace>,
+    /// For a client of the legacy era at a server of the modern one: what goes on there.
+    pub(super) modern: Option<ModernCall>,
 }
 
 /// What the route of a workspace adds: there the gateway goes on after an early end itself.
@@ -64,9 +70,17 @@ impl Passage {
         upstream_error(&self.id, server.as_str(), problem)
     }
 
+    /// What is notified when the client cancels the call, where that closes the connection.
+    pub(super) fn cancelled(&self) -> Option<Arc<Notify>> {
+        self.modern.as_ref().map(ModernCall::cancelled)
+    }
+
     /// The answer for a problem. It goes with the response, for the record of the call.
     fn failed(&self, problem: UpstreamProblem) -> Response<AnswerBody> {
-        let mut response = json_answer(StatusCode::OK, self.failure(problem));
+        let mut response = match problem {
+            UpstreamProblem::Cancelled => nothing(),
+            problem => json_answer(StatusCode::OK, self.failure(problem)),
+        };
         response.extensions_mut().insert(problem);
         response
     }
@@ -74,7 +88,12 @@ impl Passage {
     /// Answers with what came back.
     pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
         let served_by = ServedBy::of(&self.upstream.server);
-        let mut response = self.unmarked_answer(answered).await;
+        let word = self.cancelled();
+        let mut response = until_cancelled(word, self.unmarked_answer(answered)).await.unwrap_or_else(|| {
+            let mut response = nothing();
+            response.extensions_mut().insert(UpstreamProblem::Cancelled);
+            response
+        });
         // The stream ends when the server is taken away.
         response.extensions_mut().insert(served_by);
         response
@@ -84,10 +103,15 @@ impl Passage {
         match answered {
             Ok(Answer::Stream(response)) if answer::is_event_stream(&response) => {
                 let (parts, body) = response.into_parts();
-                streamed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(body))
+                streamed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(Some(body)))
             }
             Ok(Answer::Stream(response)) => self.json(*response).await,
-            Ok(Answer::Whole(status, body)) => json_answer(status, body),
+            Ok(Answer::Whole(status, body)) => {
+                match self.modern.as_ref().and_then(|call| call.asked(&body)) {
+                    Some(asked) => self.asking(asked),
+                    None => json_answer(status, body),
+                }
+            }
             Err(problem) => self.failed(problem),
         }
     }
@@ -104,6 +128,9 @@ impl Passage {
                 if cut || held.trim_ascii().is_empty() {
                     return self.failed(UpstreamProblem::Cut);
                 }
+                if let Some(asked) = self.modern.as_ref().and_then(|call| call.asked(&held)) {
+                    return self.asking(asked);
+                }
                 let mut response = json_answer(StatusCode::OK, held);
                 describe(&parts.headers, response.headers_mut());
                 return response;
@@ -114,8 +141,39 @@ impl Passage {
                 Err(_) => return self.failed(UpstreamProblem::Cut),
             }
         }
-        streamed(&parts.headers, move |outlet| copy(self, held.into(), body, outlet))
+        let word = self.cancelled();
+        streamed(&parts.headers, move |outlet| async move {
+            let copying = copy(self, held.into(), body, outlet);
+            until_cancelled(word, copying).await.unwrap_or(Err(BrokenOff))
+        })
     }
+
+    /// A server that wants something of the client gets it over a stream.
+    fn asking(self, asked: Result<InputRequired, UpstreamProblem>) -> Response<AnswerBody> {
+        streamed(&events(), move |outlet| EventRelay::asking(self, outlet, asked).run(None))
+    }
+}
+
+/// Does the work, if it is not cancelled before.
+pub(super) async fn until_cancelled<T>(
+    word: Option<Arc<Notify>>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let Some(word) = word else { return Some(work.await) };
+    tokio::select! {
+        done = work => Some(done),
+        () = word.notified() => None,
+    }
+}
+
+/// The headers of an event stream.
+fn events() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))])
+}
+
+/// No answer: a stream with nothing in it.
+fn nothing() -> Response<AnswerBody> {
+    streamed(&events(), |_| std::future::ready(Ok(())))
 }
 
 /// The rest of a JSON answer that is too long to be held. If it is cut, so is the client's.
@@ -144,7 +202,7 @@ async fn copy(
 }
 
 /// Whether the end of the connection is the only sign of the body's end.
-fn ends_without_saying(headers: &HeaderMap) -> bool {
+pub(super) fn ends_without_saying(headers: &HeaderMap) -> bool {
     let coded = headers.contains_key(CONTENT_ENCODING);
     !coded && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
 }

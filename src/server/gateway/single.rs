@@ -12,6 +12,7 @@ use super::answer::SESSION_HEADER;
 use super::answer::{self};
 use super::call_record::CallRecord;
 use super::message::{Envelope, Kind};
+use super::modern::{Cancellable, ModernCall};
 use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay::{Passage, pass_stream, streamed};
@@ -83,8 +84,9 @@ impl Gateway {
         if envelope.kind() == Kind::Request {
             let record = CallRecord::begin(self, caller, server, envelope);
             session.workspace.note_wish(&server.id, envelope);
-            let (upstream, answered) = match self.call(caller, session, server.clone(), &passing, body).await
-            {
+            let cancellable = Cancellable::new(session, envelope.id());
+            let made = self.call(caller, session, server.clone(), &passing, body.clone()).await;
+            let (upstream, answered) = match made {
                 Ok(made) => made,
                 Err(problem) => return record.watch(Self::failed(caller, server, envelope.id(), problem)),
             };
@@ -94,9 +96,10 @@ impl Gateway {
                     Err(problem) => Self::failed(caller, server, envelope.id(), problem),
                 };
             }
+            let modern = ModernCall::of(cancellable, session, &server.id, body, passing).await;
             let id = envelope.id().to_owned();
             let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
-            let passage = Passage { gateway, caller, upstream, id, workspace: None };
+            let passage = Passage { gateway, caller, upstream, id, workspace: None, modern };
             return record.watch(passage.answer(answered).await);
         }
         let notified = match Upstream::open(self, caller, server.clone(), passing) {

@@ -3,13 +3,16 @@
 //! and the level of log messages it wants.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use hyper::body::Bytes;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::capabilities::Capabilities;
-use super::message::Envelope;
-use super::naming::NameInMessage;
+use super::message::{Envelope, Kind};
+use super::modern::{CancellableCalls, Questions, of_initialize};
+use super::naming::{NameInMessage, member};
 use super::resource_index::ResourceIndex;
 use super::server_requests::ServerRequests;
 
@@ -23,6 +26,11 @@ pub(super) struct WorkspaceSession {
     pub(super) resources: ResourceIndex,
     /// What servers asked the client.
     pub(super) server_requests: ServerRequests,
+    /// What the gateway itself asked the client.
+    pub(super) questions: Questions,
+    /// Calls that the client can cancel.
+    pub(super) calls: CancellableCalls,
+    client_capabilities: OnceLock<Value>,
     announced: Mutex<Capabilities>,
     /// Ids of requests under way, as they were written, and the server that runs each.
     running: Mutex<HashMap<String, String>>,
@@ -130,6 +138,27 @@ impl WorkspaceSession {
     /// Remembers it, for servers whose session opens later.
     pub(super) fn set_log_level(&self, level: &str) {
         *unpoisoned(&self.log_level) = Some(level.to_owned());
+    }
+
+    /// Takes what the client says to the gateway itself; whether that is all. A cancellation
+    /// goes on to the server besides, which may be one of the legacy era.
+    pub(super) fn takes(&self, envelope: &Envelope<'_>, body: &Bytes) -> bool {
+        if envelope.kind() == Kind::Response {
+            return self.questions.answered(envelope, body);
+        }
+        if envelope.kind() == Kind::Notification
+            && envelope.method() == "notifications/cancelled"
+            && let Some(id) = envelope.params().and_then(|params| member(params, "requestId"))
+        {
+            self.calls.cancel(id.get());
+        }
+        false
+    }
+
+    /// What the client can be asked for, as the modern era says it. `initialize` is what the
+    /// session began with.
+    pub(super) fn client_capabilities(&self, initialize: &Bytes) -> &Value {
+        self.client_capabilities.get_or_init(|| of_initialize(initialize))
     }
 
     /// Remembers what is announced to the client.

@@ -21,9 +21,15 @@ pub struct McpSession {
 impl McpSession {
     /// Sends `initialize` and `notifications/initialized`.
     pub fn open(address: SocketAddr, path: &str, token: &str) -> Self {
+        Self::open_with(address, path, token, &json!({}))
+    }
+
+    /// The same with capabilities of the client.
+    pub fn open_with(address: SocketAddr, path: &str, token: &str, capabilities: &Value) -> Self {
         let mut session = Self { address, path: path.to_owned(), token: token.to_owned(), id: String::new() };
         let client = json!({"name": "test", "version": "1"});
-        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
+        let params =
+            json!({"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": client});
         let answer = session.send(&message("initialize", &params), &[]);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let id = answer.header("Mcp-Session-Id");

@@ -118,7 +118,7 @@ impl Gateway {
     ) -> Passage {
         let (gateway, caller, id) =
             (Arc::clone(self), Rc::clone(asked.caller), asked.envelope.id().to_owned());
-        Passage { gateway, caller, upstream, id, workspace }
+        Passage { gateway, caller, upstream, id, workspace, modern: None }
     }
 
     async fn modern_workspace(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {

@@ -3,18 +3,29 @@
 
 mod answering;
 mod bridge_sessions;
+mod cancellable;
 mod cancellation;
 mod check;
+mod client_capabilities;
 mod discover;
+mod input_required;
 mod listen;
+mod modern_call;
 mod param_headers;
+mod questions;
 mod result_type;
 mod session_upstream;
 mod speak;
 
 pub(super) use bridge_sessions::BridgeSessions;
+pub(super) use cancellable::{Cancellable, CancellableCalls};
+pub(super) use client_capabilities::of_initialize;
 pub(super) use discover::Eras;
+pub(super) use input_required::InputRequired;
+pub(super) use modern_call::ModernCall;
 pub(super) use param_headers::{KnownSchemas, ParamHeaders};
+pub(super) use questions::Questions;
+pub(super) use result_type::Marker;
 
 /// The version of this era.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";

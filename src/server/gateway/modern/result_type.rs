@@ -57,7 +57,7 @@ impl MessageEditor {
         let blank = byte.is_ascii_whitespace();
         if self.place == Place::Inside && !blank {
             out.extend_from_slice(&changes.members);
-            if byte != b'}' {
+            if byte != b'}' && !changes.members.is_empty() {
                 out.push(b',');
             }
             self.place = Place::Elsewhere;
@@ -141,7 +141,7 @@ enum Line {
 }
 
 /// Makes of the answers of the legacy era such of the modern one.
-pub(super) struct Marker {
+pub(in crate::server::gateway) struct Marker {
     form: Form,
     editor: MessageEditor,
     changes: Changes,
@@ -149,8 +149,13 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    /// `members` are JSON members without braces; both ids are as they are written.
-    pub(super) fn new(events: bool, members: &str, own_id: &str, client_id: &str) -> Self {
+    /// `members` are JSON members without braces, maybe none; both ids are as they are written.
+    pub(in crate::server::gateway) fn new(
+        events: bool,
+        members: &str,
+        own_id: &str,
+        client_id: &str,
+    ) -> Self {
         let form = if events { Form::Events(Line::Start(0)) } else { Form::Json };
         let bytes = |text: &str| text.as_bytes().to_vec();
         let changes = Changes { members: bytes(members), own_id: bytes(own_id), client_id: bytes(client_id) };
@@ -158,7 +163,7 @@ impl Marker {
     }
 
     /// A piece, changed.
-    pub(super) fn push(&mut self, piece: &Bytes) -> Bytes {
+    pub(in crate::server::gateway) fn push(&mut self, piece: &Bytes) -> Bytes {
         let mut out = Vec::with_capacity(piece.len() + self.changes.members.len() + ID_LIMIT);
         for &byte in piece {
             if self.is_data(byte) {
@@ -277,6 +282,13 @@ mod tests {
                 assert_eq!(marked(false, before, piece), after, "pieces of {piece}");
             }
         }
+    }
+
+    #[test]
+    fn nothing_may_go_in() {
+        let mut marker = Marker::new(false, "", r#""own-1""#, "7");
+        let out = marker.push(&Bytes::from_static(br#"{"result":{"a":1},"id":"own-1"}"#));
+        assert_eq!(out, r#"{"result":{"a":1},"id":7}"#);
     }
 
     #[test]

@@ -87,12 +87,26 @@ impl Upstream {
             let response = self.post_modern(message, HeaderMap::new(), self.patience()).await?;
             return self.sorted(session, answer::of_request(response).await?).await;
         }
-        let told: Bytes = with_meta(&message, "{}", None).ok_or(UpstreamProblem::NotMcp)?.into();
+        tokio::select! {
+            answered = self.tell(session, &envelope, &message) => answered,
+            () = session.workspace.calls.cancelled(envelope.id()) => Err(UpstreamProblem::Cancelled),
+        }
+    }
+
+    /// Sends a request of a client of the legacy era, with what that client can do.
+    async fn tell(
+        &self,
+        session: &Session,
+        envelope: &Envelope<'_>,
+        message: &[u8],
+    ) -> Result<Answer, UpstreamProblem> {
+        let capabilities = session.workspace.client_capabilities(&session.initialize).to_string();
+        let told: Bytes = with_meta(message, &capabilities, None).ok_or(UpstreamProblem::NotMcp)?.into();
         if envelope.method() != "tools/call" {
             let response = self.post_modern(told, HeaderMap::new(), self.patience()).await?;
             return self.sorted(session, answer::of_request(response).await?).await;
         }
-        let answer = self.call_modern(&envelope, told.clone()).await?;
+        let answer = self.call_modern(envelope, told.clone()).await?;
         let mismatch =
             matches!(&answer, Answer::Whole(_, body) if answer::error_code(body) == Some(HEADER_MISMATCH));
         if !mismatch {
@@ -100,7 +114,7 @@ impl Upstream {
         }
         // Refused before it ran, because the tool's schema is another one by now.
         self.schemas().forget(&self.server.id);
-        self.call_modern(&envelope, told).await
+        self.call_modern(envelope, told).await
     }
 
     /// Calls a tool, with the headers that its schema asks for.

@@ -1,0 +1,92 @@
+//! What a client can be asked for, as both eras say it: its roots, a model's words, a form or
+//! a URL for its user. A session of the legacy era says so once, a request of the modern era
+//! each time.
+
+use hyper::body::Bytes;
+use serde_json::{Map, Value};
+
+use crate::server::gateway::message::Envelope;
+use crate::server::gateway::naming::member;
+
+/// What the client of a session said in its `initialize`, as far as the modern era knows it.
+pub(in crate::server::gateway) fn of_initialize(initialize: &Bytes) -> Value {
+    let params = Envelope::parse(initialize).ok().and_then(|envelope| envelope.params());
+    let said = params.and_then(|params| member(params, "capabilities"));
+    said.and_then(|said| serde_json::from_str(said.get()).ok())
+        .map_or_else(|| Value::Object(Map::new()), |said| reduced(&said))
+}
+
+/// Only what is asked for in the middle of a call, and only what is of the right type.
+pub(in crate::server::gateway) fn reduced(said: &Value) -> Value {
+    let parts = |name: &str, known: &[&str]| {
+        let said = said.get(name)?.as_object()?;
+        let part =
+            |part: &&str| Some(((*part).to_owned(), said.get(*part).filter(|it| it.is_object())?.clone()));
+        Some((name.to_owned(), Value::Object(known.iter().filter_map(part).collect())))
+    };
+    let all = [
+        parts("roots", &[]),
+        parts("sampling", &["context", "tools"]),
+        parts("elicitation", &["form", "url"]),
+    ];
+    Value::Object(all.into_iter().flatten().collect())
+}
+
+/// Whether a client with these capabilities may get this request.
+pub(in crate::server::gateway) fn allow(capabilities: &Value, method: &str, params: &Value) -> bool {
+    match method {
+        "roots/list" => capabilities.get("roots").is_some(),
+        "sampling/createMessage" => capabilities.get("sampling").is_some(),
+        "elicitation/create" => {
+            capabilities.get("elicitation").and_then(Value::as_object).is_some_and(|modes| {
+                match params.get("mode").and_then(Value::as_str) {
+                    // No modes at all mean forms.
+                    None | Some("form") => modes.is_empty() || modes.contains_key("form"),
+                    Some(mode) => modes.contains_key(mode),
+                }
+            })
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_modern_era_knows() {
+        let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {
+            "roots": {"listChanged": true}, "sampling": {"tools": {}, "x": {}}, "elicitation": {"form": {"a": 1}, "url": 7},
+            "tasks": {}, "experimental": {"y": {}},
+        }}});
+        let known = json!({"roots": {}, "sampling": {"tools": {}}, "elicitation": {"form": {"a": 1}}});
+        assert_eq!(of_initialize(&initialize.to_string().into()), known);
+        for none in [json!({}), json!({"capabilities": []}), json!({"capabilities": {"roots": true}})] {
+            let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": none});
+            assert_eq!(of_initialize(&initialize.to_string().into()), json!({}));
+        }
+    }
+
+    #[test]
+    fn what_was_not_declared_is_not_asked_for() {
+        let (form, url) = (json!({"mode": "form"}), json!({"mode": "url"}));
+        let (implicit, both) = (json!({"elicitation": {}}), json!({"elicitation": {"form": {}, "url": {}}}));
+        for (capabilities, method, params, allowed) in [
+            (&implicit, "elicitation/create", &json!({}), true),
+            (&implicit, "elicitation/create", &form, true),
+            (&implicit, "elicitation/create", &url, false),
+            (&both, "elicitation/create", &url, true),
+            (&json!({"elicitation": {"url": {}}}), "elicitation/create", &form, false),
+            (&both, "elicitation/create", &json!({"mode": "other"}), false),
+            (&both, "sampling/createMessage", &form, false),
+            (&json!({"sampling": {}, "roots": {}}), "sampling/createMessage", &form, true),
+            (&json!({"sampling": {}, "roots": {}}), "roots/list", &json!({}), true),
+            (&json!({"sampling": {}, "roots": {}}), "ping", &json!({}), false),
+        ] {
+            assert_eq!(allow(capabilities, method, params), allowed, "{capabilities} {method} {params}");
+        }
+    }
+}
