@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The rest after the first failure; it doubles with each further one.
 const FIRST_REST: Duration = Duration::from_secs(2);
 /// The longest rest.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_mins(1);
 /// How long a question may be under way before another one may be put.
 const QUESTION_TIME: Duration = Duration::from_secs(10);
 /// Servers that are remembered.

@@ -58,7 +58,7 @@ impl CallRecord {
             tool: bounded_name(tool).to_owned(),
             duration: std::time::Duration::ZERO,
             outcome: Outcome::ClientLeft,
-            request_id: caller.request_id.to_owned(),
+            request_id: caller.request_id.clone(),
         };
         Self(Some(Started { project: Arc::clone(&gateway.project), began: Instant::now(), call }))
     }

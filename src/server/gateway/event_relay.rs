@@ -76,14 +76,14 @@ impl EventRelay {
     /// client cancels the call.
     pub(super) async fn run(self, first: Option<UpstreamBody>) -> Result<(), BrokenOff> {
         let word = self.passage.cancelled();
-        until_cancelled(word, self.relay(first)).await.unwrap_or(Ok(()))
+        until_cancelled(word, Box::pin(self.relay(first))).await.unwrap_or(Ok(()))
     }
 
     async fn relay(mut self, mut connection: Option<UpstreamBody>) -> Result<(), BrokenOff> {
         let mut fruitless = 0;
         loop {
             if let Some(asked) = self.asked.take() {
-                match self.round(asked).await {
+                match Box::pin(self.round(asked)).await {
                     Round::Stream(body) => (connection, fruitless) = (Some(*body), 0),
                     Round::Again => continue,
                     Round::Over(ended) => return ended,

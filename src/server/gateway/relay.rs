@@ -89,11 +89,12 @@ impl Passage {
     pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
         let served_by = ServedBy::of(&self.upstream.server);
         let word = self.cancelled();
-        let mut response = until_cancelled(word, self.unmarked_answer(answered)).await.unwrap_or_else(|| {
-            let mut response = nothing();
-            response.extensions_mut().insert(UpstreamProblem::Cancelled);
-            response
-        });
+        let mut response =
+            until_cancelled(word, Box::pin(self.unmarked_answer(answered))).await.unwrap_or_else(|| {
+                let mut response = nothing();
+                response.extensions_mut().insert(UpstreamProblem::Cancelled);
+                response
+            });
         // The stream ends when the server is taken away.
         response.extensions_mut().insert(served_by);
         response
@@ -156,13 +157,13 @@ impl Passage {
 
 /// Does the work, if it is not cancelled before.
 pub(super) async fn until_cancelled<T>(
-    word: Option<Arc<Notify>>,
+    cancelled: Option<Arc<Notify>>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let Some(word) = word else { return Some(work.await) };
+    let Some(cancelled) = cancelled else { return Some(work.await) };
     tokio::select! {
         done = work => Some(done),
-        () = word.notified() => None,
+        () = cancelled.notified() => None,
     }
 }
 

@@ -41,11 +41,14 @@ struct Known {
     discovered: Option<Bytes>,
 }
 
+/// What is known of a server: see [`Known::discovered`].
+struct Found(Option<Bytes>);
+
 impl Eras {
-    fn find(&self, server_id: &str, fingerprint: &[u8; 32]) -> Option<Option<Bytes>> {
+    fn find(&self, server_id: &str, fingerprint: &[u8; 32]) -> Option<Found> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |known: &&Known| known.fingerprint == *fingerprint && known.since.elapsed() < KEPT_FOR;
-        known.get(server_id).filter(fits).map(|known| known.discovered.clone())
+        known.get(server_id).filter(fits).map(|known| Found(known.discovered.clone()))
     }
 
     fn keep(&self, server_id: &str, fingerprint: [u8; 32], discovered: Option<Bytes>) {
@@ -68,7 +71,7 @@ impl Upstream {
     /// legacy era only.
     pub(in crate::server::gateway) async fn discovered(&self) -> Result<Option<Bytes>, UpstreamProblem> {
         let (server_id, fingerprint) = (self.server.id.as_str(), self.fingerprint());
-        if let Some(known) = self.eras().find(server_id, &fingerprint) {
+        if let Some(Found(known)) = self.eras().find(server_id, &fingerprint) {
             return Ok(known);
         }
         let asking = tokio::time::timeout(DISCOVER_TIME, self.ask_discover());

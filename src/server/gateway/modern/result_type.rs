@@ -228,8 +228,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for MarkedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(context));
-        if frame.is_none() || this.inner.is_end_stream() {
-            this.running.take().map(CancelOnDrop::ended);
+        if (frame.is_none() || this.inner.is_end_stream())
+            && let Some(running) = this.running.take()
+        {
+            running.ended();
         }
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.marker.push(&data)))))
     }

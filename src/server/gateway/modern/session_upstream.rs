@@ -88,7 +88,7 @@ impl Upstream {
             return self.sorted(session, answer::of_request(response).await?).await;
         }
         tokio::select! {
-            answered = self.tell(session, &envelope, &message) => answered,
+            answered = Box::pin(self.tell(session, &envelope, &message)) => answered,
             () = session.workspace.calls.cancelled(envelope.id()) => Err(UpstreamProblem::Cancelled),
         }
     }

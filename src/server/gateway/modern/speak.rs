@@ -45,19 +45,15 @@ pub(in crate::server::gateway) fn with_meta(
             &format!(r#""params":{{"_meta":{{{fields}}}}}"#),
         );
     };
-    match serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta {
-        Some(meta) => {
-            let map: serde_json::Map<String, Value> = serde_json::from_str(meta.get()).ok()?;
-            if map.contains_key(PROTOCOL_VERSION) {
-                return Some(message.to_vec());
-            }
-            insert(message, offset_in(message, meta.get().as_bytes())?, &fields)
-        }
-        None => {
-            let start = offset_in(message, params.get().as_bytes())?;
-            insert(message, start, &format!(r#""_meta":{{{fields}}}"#))
-        }
+    let Some(meta) = serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta else {
+        let start = offset_in(message, params.get().as_bytes())?;
+        return insert(message, start, &format!(r#""_meta":{{{fields}}}"#));
+    };
+    let map: serde_json::Map<String, Value> = serde_json::from_str(meta.get()).ok()?;
+    if map.contains_key(PROTOCOL_VERSION) {
+        return Some(message.to_vec());
     }
+    insert(message, offset_in(message, meta.get().as_bytes())?, &fields)
 }
 
 /// Puts members in at the beginning of the object whose `{` stands at `brace`.
