@@ -43,7 +43,7 @@ pub(super) struct ServeArgs {
     /// The same from one address; behind a proxy all have the proxy's
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = connections)]
     max_connections_per_address: usize,
-    /// How long an MCP server may be silent while it works on a request; progress counts as a sign of life
+    /// How long an MCP server may be silent in a request
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = value_parser!(u64).range(1..=86_400))]
     upstream_timeout: u64,
     /// How long tool calls are kept, as 30d (or s, m, h, w)
