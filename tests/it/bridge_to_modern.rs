@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::{Value, json};
 
 use crate::harness::companion::gateway_path;
+use crate::harness::http::request;
 use crate::harness::talker::{EVENTS_HEAD, Listening, PATIENCE, Talker, request_with_id, say, say_result};
 use crate::harness::upstream::Received;
 use crate::harness::{Companion, McpSession};
@@ -363,4 +364,18 @@ fn a_client_that_leaves_takes_its_questions_with_it() {
     answer(&session, &question, &json!({"action": "accept"}));
     answer(&session, &next, &json!({"action": "decline"}));
     assert_eq!(told(&stream.answer())["inputResponses"]["who"]["action"], "decline");
+}
+
+#[test]
+fn a_session_that_ends_ends_its_questions() {
+    let stage = Stage::set();
+    let session = stage.session(None);
+    let mut stream = begin(&session, &json!(1), "stateless");
+    stream.until("elicitation/create");
+    let authorization = format!("Bearer {}", stage.token);
+    let headers = [("Authorization", authorization.as_str()), ("Mcp-Session-Id", session.id.as_str())];
+    let answer = request(session.address, "DELETE", &session.path, &headers, b"");
+    assert_eq!(answer.status, 204);
+    let end = stream.answer();
+    assert_eq!((&end["id"], reason(&end)), (&json!(1), "input_missing"));
 }
