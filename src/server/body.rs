@@ -18,6 +18,9 @@ const FIRST_READ_TIME: Duration = Duration::from_secs(10);
 /// Each piece of so many bytes gives it a second more: who sends slower is given up.
 const BYTES_A_SECOND: usize = 4096;
 
+/// How long the next piece of a body may take that says itself that it is too long.
+const OVERSIZE_TIME: Duration = Duration::from_secs(1);
+
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyProblem {
@@ -51,8 +54,17 @@ where
     let mut kept: Vec<u8> = Vec::new();
     let mut first = Bytes::new();
     let mut total = 0_usize;
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     loop {
-        let read = tokio::time::timeout_at(deadline(start, total), body.frame()).await;
+        let mut until = deadline(start, total);
+        if announced > limit {
+            // Its sender need not be waited for.
+            until = until.min(Instant::now() + OVERSIZE_TIME);
+        }
+        let read = tokio::time::timeout_at(until, body.frame()).await;
+        if announced > limit && !matches!(read, Ok(Some(_))) {
+            return Err(BodyProblem::TooLarge);
+        }
         let Some(frame) = read.map_err(|_| BodyProblem::Broken)? else { break };
         let Ok(data) = frame.map_err(|_| BodyProblem::Broken)?.into_data() else { continue };
         total += data.len();

@@ -37,6 +37,7 @@ mod demo;
 mod doc_examples;
 mod exact_values;
 mod exit_codes;
+mod fair_shares;
 mod foreign_files;
 mod guide;
 mod hardening;

@@ -92,6 +92,13 @@ impl Analytics {
         }
     }
 
+    /// Notes what a list of a server has shown of its health.
+    pub fn heard(&self, server_id: &str, shown: Result<(), &'static str>) {
+        if let Some(stats) = self.stats(server_id) {
+            stats.heard(clock::now(), shown);
+        }
+    }
+
     /// Records a call that has ended. Never waits.
     pub fn record(&self, call: Call) {
         if let Some(stats) = self.stats(&call.server_id) {

@@ -82,11 +82,9 @@ fn refuse_by_scope(caller: &Caller, envelope: &Envelope<'_>, body: &[u8]) -> Opt
         return if is_harmless { None } else { refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, message) };
     }
     if !TOOL_METHODS.contains(&envelope.method()) {
-        return refuse(
-            StatusCode::OK,
-            METHOD_NOT_FOUND,
-            "no such method for this token: it is limited to tools",
-        );
+        // In the modern era an unknown method has a status of its own.
+        let status = if envelope.is_modern() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        return refuse(status, METHOD_NOT_FOUND, "no such method for this token: it is limited to tools");
     }
     if envelope.method() != "tools/call" {
         return None;

@@ -92,6 +92,10 @@ impl Gateway {
             instructions
                 .extend(offers.instructions.as_ref().map(|text| format!("# {}\n\n{text}", server.slug)));
         }
+        if caller.member.scope.limits_tools() {
+            // There is nothing else for this token.
+            all = Capabilities { tools: true, logging: all.logging, ..Capabilities::default() };
+        }
         all.instructions = (!instructions.is_empty()).then(|| instructions.join("\n\n"));
         Ok(all)
     }
@@ -115,10 +119,14 @@ impl Gateway {
             let opening = async {
                 let upstream = Upstream::open(&gateway, &caller, server, HeaderMap::new())?;
                 let offers = upstream.offers(&session).await;
+                if offers.is_ok() {
+                    gateway.backoff.answered(&upstream.server.id);
+                }
                 if let Err(problem) = &offers
                     && problem.is_of_a_dead_server()
                 {
                     gateway.backoff.failed(&upstream.server.id, upstream.fingerprint());
+                    gateway.project.analytics.heard(&upstream.server.id, Err(problem.reason()));
                 }
                 offers
             };

@@ -55,6 +55,11 @@ impl Backoff {
         }
     }
 
+    /// Whether it failed when it was asked last.
+    pub(super) fn is_failing(&self, server_id: &str) -> bool {
+        self.failing().contains_key(server_id)
+    }
+
     /// It answered.
     pub(super) fn answered(&self, server_id: &str) {
         self.failing().remove(server_id);

@@ -24,10 +24,12 @@ use super::sessions::Session;
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
 use super::{Caller, Gateway, scoped_message};
-use crate::server::store::StoreError;
+use crate::server::store::{ServerRow, StoreError};
 
 /// How long one server may take for its part of a list.
 const LIST_TIME: Duration = Duration::from_secs(5);
+/// Entries of one server's list: more would hold up the other requests of the core.
+const MAX_ENTRIES: usize = 10_000;
 /// Pages of one server's list.
 const MAX_PAGES: usize = 100;
 
@@ -158,10 +160,7 @@ impl Gateway {
             let standing = self.backoff.standing(&server_id, &upstream.fingerprint());
             if standing != Standing::Well {
                 if standing == Standing::Due {
-                    let (gateway, session) = (Arc::clone(self), Arc::clone(session));
-                    tokio::task::spawn_local(
-                        async move { gateway.part_of_list(&session, kind, &upstream).await },
-                    );
+                    self.ask_beside(session, kind, upstream);
                 }
                 let problem = Some(UpstreamProblem::Resting);
                 return ServerList { server_id, entries: Vec::new(), problem };
@@ -173,6 +172,35 @@ impl Gateway {
             ServerList { server_id, entries, problem }
         });
         Ok(join_all(lists).await)
+    }
+
+    /// Asks a server that failed whether it is back, and nobody waits for it.
+    fn ask_beside(self: &Arc<Self>, session: &Arc<Session>, kind: ListKind, upstream: Upstream) {
+        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
+        tokio::task::spawn_local(async move { gateway.part_of_list(&session, kind, &upstream).await });
+    }
+
+    /// Whether a server is left out of lists because it failed. One whose rest is over is asked.
+    pub(super) fn is_left_out(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        server: &ServerRow,
+    ) -> bool {
+        if !self.backoff.is_failing(&server.id) {
+            return false;
+        }
+        let Ok(upstream) = Upstream::open(self, caller, server.clone(), HeaderMap::new()) else {
+            return false;
+        };
+        match self.backoff.standing(&server.id, &upstream.fingerprint()) {
+            Standing::Well => false,
+            Standing::Resting => true,
+            Standing::Due => {
+                self.ask_beside(session, ListKind::Tools, upstream);
+                true
+            }
+        }
     }
 
     /// One server's part of a list: what it gave in time, and what went wrong. Its standing is noted.
@@ -188,8 +216,12 @@ impl Gateway {
         let problem = listed.unwrap_or(Err(UpstreamProblem::TimedOut)).err();
         let (entries, server) = (entries.into_inner(), &upstream.server);
         match problem {
-            None => self.backoff.answered(&server.id),
+            None => {
+                self.backoff.answered(&server.id);
+                self.project.analytics.heard(&server.id, Ok(()));
+            }
             Some(problem) => {
+                self.project.analytics.heard(&server.id, Err(problem.reason()));
                 let method = kind.method();
                 tracing::warn!(server = %server.slug, %problem, method, "a server's part of a list is missing");
                 if entries.is_empty() && problem.is_of_a_dead_server() {
@@ -265,7 +297,11 @@ fn read_page(
 ) -> Result<Option<String>, UpstreamProblem> {
     let list = member(result, kind.member()).ok_or(UpstreamProblem::NotMcp)?;
     let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_| UpstreamProblem::NotMcp)?;
-    entries.extend(list.into_iter().filter_map(|entry| prefixed_entry(kind, slug, entry)));
+    let room = MAX_ENTRIES.saturating_sub(entries.len());
+    if list.len() > room {
+        tracing::warn!(server = slug, "a list has more than {MAX_ENTRIES} entries; the rest is left out");
+    }
+    entries.extend(list.into_iter().take(room).filter_map(|entry| prefixed_entry(kind, slug, entry)));
     let cursor = member(result, "nextCursor").and_then(|cursor| serde_json::from_str(cursor.get()).ok());
     // An empty cursor is what some servers write for none.
     Ok(cursor.filter(|cursor: &String| !cursor.is_empty()))

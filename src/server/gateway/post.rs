@@ -34,11 +34,14 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
         if let Some(refusal) = check_types(&parts.headers) {
-            return refusal;
+            return self.rate_limits.take(&caller.member, Quota::Others, "null").unwrap_or(refusal);
         }
         let body = match read_limited(body, BODY_LIMIT).await {
             Ok(body) => body,
             Err(BodyProblem::TooLarge) => {
+                if let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null") {
+                    return refusal;
+                }
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the message is over 16 MiB");
             }
             Err(BodyProblem::Broken) => {

@@ -70,13 +70,10 @@ impl From<Unfilterable> for UpstreamProblem {
 }
 
 impl UpstreamProblem {
-    /// Whether it says that the server is down, and not that something is wrong with a secret
-    /// or a rule here: then it is asked less often.
+    /// Whether it says that the server is down: then it is asked less often. What a client's own
+    /// request may have brought about does not, or one member could hide a server from all.
     pub(super) fn is_of_a_dead_server(self) -> bool {
-        !matches!(
-            self,
-            Self::SecretUnavailable | Self::AddressRefused | Self::CredentialRefused | Self::Resting
-        )
+        matches!(self, Self::Unreachable | Self::TimedOut | Self::Cut | Self::Status(500..=599))
     }
 
     /// A word for programs.

@@ -87,6 +87,17 @@ fn name_in(members: &Members<'_>) -> Option<String> {
     serde_json::from_str(members.only("name")?.get()).ok()
 }
 
+/// An answer to `initialize` that announces tools and log messages only, for there is nothing
+/// else for the token. An error stays as it is; `None` if it is no answer.
+pub(super) fn tools_only(message: &[u8]) -> Option<Vec<u8>> {
+    let mut answer: serde_json::Value = serde_json::from_slice(message).ok()?;
+    let capabilities = answer.get_mut("result").and_then(|result| result.get_mut("capabilities"));
+    if let Some(capabilities) = capabilities.and_then(serde_json::Value::as_object_mut) {
+        capabilities.retain(|name, _| ["tools", "logging"].contains(&name.as_str()));
+    }
+    serde_json::to_vec(&answer).ok()
+}
+
 /// An answer to `tools/list` with the tools that may be seen; their bytes and all others stay.
 /// An error stays as it is. `None` if it is no list.
 pub(super) fn visible_list(scope: &TokenScope, slug: &str, message: &str) -> Option<String> {

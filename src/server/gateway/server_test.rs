@@ -16,6 +16,7 @@ use super::connect_diagnosis::{ConnectProblem, diagnose};
 use super::message::Envelope;
 use super::modern::MODERN_VERSION;
 use super::problem::UpstreamProblem;
+use super::session_end::HeldSession;
 use super::sessions::{Scope, Session};
 use super::upstream::Upstream;
 use super::{Caller, Gateway, LEGACY_VERSIONS, Route, UpstreamPool, test_findings};
@@ -108,6 +109,8 @@ impl Gateway {
         let initialize = initialize.to_string().into();
         let session = self.open_session(caller, scope, initialize, LEGACY_VERSIONS[0]);
         let session = session.map_err(|_| UpstreamProblem::NotInitialized)?;
+        // Also if the test takes too long, or the one who asked leaves.
+        let _held = HeldSession::new(self, caller, &session);
         let names = count_tools(&upstream, &session).await;
         let slot = session.slot(&server.id);
         let opened = slot.lock().await.take();

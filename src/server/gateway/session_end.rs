@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::Bytes;
+use tokio::sync::oneshot;
 
 use super::sessions::{Scope, Session};
 use super::{Caller, Gateway, Route, UpstreamPool};
@@ -57,5 +58,23 @@ impl Gateway {
                 let _ = tokio::time::timeout(GOODBYE_TIME, ending).await;
             });
         }
+    }
+}
+
+/// A session that ends when this is dropped, at the servers too.
+pub(super) struct HeldSession(#[expect(dead_code, reason = "its drop is what counts")] oneshot::Sender<()>);
+
+impl HeldSession {
+    /// For a session of the caller's. To be called on a worker's thread.
+    pub(super) fn new(gateway: &Arc<Gateway>, caller: &Rc<Caller>, session: &Arc<Session>) -> Self {
+        let (held, dropped) = oneshot::channel();
+        let (gateway, pool, session) = (Arc::clone(gateway), Rc::clone(&caller.pool), Arc::clone(session));
+        // The task waits from the start, because nothing can be begun while it is dropped.
+        tokio::task::spawn_local(async move {
+            let _ = dropped.await;
+            gateway.sessions.close(&session);
+            gateway.end_upstream(&pool, vec![session]);
+        });
+        Self(held)
     }
 }

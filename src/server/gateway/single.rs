@@ -18,7 +18,7 @@ use super::problem::{UpstreamProblem, upstream_error};
 use super::relay::{Passage, pass_stream, streamed};
 use super::sessions::{Scope, Session, UpstreamSession};
 use super::upstream::{Upstream, passing_headers};
-use super::{Caller, Gateway, LEGACY_VERSIONS, method_not_allowed};
+use super::{Caller, Gateway, LEGACY_VERSIONS, method_not_allowed, scoped_message};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 use crate::server::store::ServerRow;
@@ -51,8 +51,14 @@ impl Gateway {
             Ok(initialized) => initialized,
             Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
         };
-        let mut response = json_answer(whole.status, whole.raw);
-        if let Some(content_type) = whole.content_type {
+        let limited = caller.member.scope.limits_tools().then(|| scoped_message::tools_only(&whole.message));
+        let is_limited = limited.is_some();
+        let mut response = match limited {
+            Some(None) => return Self::failed(caller, server, envelope.id(), UpstreamProblem::NotMcp),
+            Some(Some(limited)) => json_answer(whole.status, limited),
+            None => json_answer(whole.status, whole.raw),
+        };
+        if let Some(content_type) = whole.content_type.filter(|_| !is_limited) {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
         let Some(opened) = opened else { return response };

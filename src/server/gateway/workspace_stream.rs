@@ -132,6 +132,8 @@ impl WorkspaceStream {
     /// Follows the changes of the workspace.
     async fn look(&mut self) {
         let Ok(servers) = self.gateway.enabled_servers(&self.caller.member).await else { return };
+        let left_out = |server| self.gateway.is_left_out(&self.caller, &self.session, server);
+        let facts = |server| facts(server) ^ u64::from(left_out(server));
         let now: Seen = servers.iter().map(|server| (server.id.clone(), facts(server))).collect();
         let before = self.seen.replace(now.clone());
         if before.as_ref().is_some_and(|before| *before != now) {

@@ -11,7 +11,6 @@ use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::oneshot;
 
 use super::answering::{Asked, failure};
 use super::bridge_sessions::initialize;
@@ -26,6 +25,7 @@ use crate::server::gateway::naming::Naming;
 use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem};
 use crate::server::gateway::relay::streamed;
 use crate::server::gateway::relay_body::{BrokenOff, Outlet, RelayBody};
+use crate::server::gateway::session_end::HeldSession;
 use crate::server::gateway::sessions::{Scope, Session};
 use crate::server::gateway::upstream::{SHORT_TIME, Upstream};
 use crate::server::gateway::upstream_body::UpstreamBody;
@@ -202,23 +202,6 @@ impl Listening {
         }
         meta[SUBSCRIPTION_ID] = self.id.clone();
         Some(json!({"jsonrpc": "2.0", "method": envelope.method(), "params": params}))
-    }
-}
-
-/// A session that ends when this is dropped, at the servers too.
-struct HeldSession(#[expect(dead_code, reason = "its drop is what counts")] oneshot::Sender<()>);
-
-impl HeldSession {
-    fn new(gateway: &Arc<Gateway>, caller: &Rc<Caller>, session: &Arc<Session>) -> Self {
-        let (held, dropped) = oneshot::channel();
-        let (gateway, pool, session) = (Arc::clone(gateway), Rc::clone(&caller.pool), Arc::clone(session));
-        // The task waits from the start, because nothing can be begun while it is dropped.
-        tokio::task::spawn_local(async move {
-            let _ = dropped.await;
-            gateway.sessions.close(&session);
-            gateway.end_upstream(&pool, vec![session]);
-        });
-        Self(held)
     }
 }
 
