@@ -204,3 +204,24 @@ fn a_call_that_still_waits_for_its_upstream() {
     }
     assert!(is_open(&mut scene.open(&token, 1)[0]));
 }
+
+#[test]
+fn a_call_whose_server_is_disabled_meanwhile() {
+    for (slug, tool) in [(None, "open-mcp__silent"), (Some("open-mcp"), "silent")] {
+        let scene = Scene::new();
+        let session = scene.companion.session(&scene.companion.token("default"), slug);
+        let before = scene.streams();
+        let mut call = send(&session, Some(tool));
+        until(PATIENCE, || (scene.streams() > before).then_some(())).expect("the call arrived");
+        let server = "/api/v1/admin/mcp-servers/open-mcp";
+        assert_eq!(scene.companion.admin("PATCH", server, Some(&json!({"enabled": false}))).status, 200);
+        let since = Instant::now();
+        let answer = read_answer(&mut call).expect("an answer");
+        assert!(since.elapsed() < BOUND, "{:?}", since.elapsed());
+        // The token is good, so it is not said that it is not.
+        assert_ne!(answer.status, 401, "{}", answer.text());
+        if slug.is_none() {
+            assert_eq!(answer.json()["error"]["data"], json!({"server": "open-mcp", "reason": "removed"}));
+        }
+    }
+}

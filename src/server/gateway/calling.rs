@@ -24,6 +24,19 @@ impl Gateway {
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Session,
+        server: ServerRow,
+        passing: &HeaderMap,
+        message: Bytes,
+    ) -> Result<(Upstream, Result<Answer, UpstreamProblem>), UpstreamProblem> {
+        let named = server.clone();
+        let calling = self.begin_call(caller, session, server, passing, message);
+        self.while_served(caller, &named, calling).await.unwrap_or(Err(UpstreamProblem::Removed))
+    }
+
+    async fn begin_call(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Session,
         mut server: ServerRow,
         passing: &HeaderMap,
         message: Bytes,

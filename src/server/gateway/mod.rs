@@ -166,7 +166,7 @@ impl Gateway {
         let mut response = tokio::select! {
             response = self.handle(&caller, request) => response,
             // Dropping the work closes the upstream's connection.
-            () = standing.lost() => return error_answer(&revoked(), request_id),
+            () = standing.lost() => return error_answer(&self.gone(&caller.member).await, request_id),
         };
         self.rate_limits.describe(&caller.member, response.headers_mut());
         if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
@@ -180,6 +180,32 @@ impl Gateway {
         let token_id = caller.member.token_id.clone();
         response.extensions_mut().insert(Served { workspace, server, token_id });
         watched_body::watch(response, standing)
+    }
+
+    /// Why what was running was ended.
+    async fn gone(&self, member: &Member) -> ApiError {
+        if self.project.authenticator.still_accepts(member).await.unwrap_or(false) {
+            // The token is good; it is the server that is not served any more.
+            return ApiError::not_found("the MCP server was taken away while this was running")
+                .with_hint("ask a workspace admin");
+        }
+        ApiError::unauthorized("the token was taken away while this was running")
+            .with_hint("ask a workspace admin")
+    }
+
+    /// Does work for a call of a server. `None` if the server is taken away before it is done.
+    async fn while_served<T>(
+        &self,
+        caller: &Caller,
+        server: &ServerRow,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let served_by = Some(ServedBy::of(server));
+        let standing = Standing::new(Arc::clone(&self.project), caller.member.clone(), served_by);
+        tokio::select! {
+            done = work => Some(done),
+            () = standing.lost() => None,
+        }
     }
 
     async fn handle(
@@ -294,11 +320,6 @@ fn accepts_events(headers: &HeaderMap) -> bool {
         let mut types = value.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
         types.any(|one| ["text/event-stream", "text/*", "*/*"].iter().any(|it| one.eq_ignore_ascii_case(it)))
     })
-}
-
-fn revoked() -> ApiError {
-    ApiError::unauthorized("the token or the MCP server was taken away while this was running")
-        .with_hint("ask a workspace admin")
 }
 
 /// The parts of a gateway's path.

@@ -43,6 +43,9 @@ pub(super) enum UpstreamProblem {
     /// It chose a version of the protocol that is not known here.
     #[error("the MCP server speaks a version of MCP that this gateway does not know")]
     UnknownVersion,
+    /// It is not served any more.
+    #[error("the MCP server was taken away while the call was running; ask a workspace admin")]
+    Removed,
     /// It failed lately, and is not asked again yet.
     #[error("the MCP server failed lately and is asked again in a moment")]
     Resting,
@@ -90,6 +93,7 @@ impl UpstreamProblem {
             Self::NotMcp => "not_mcp",
             Self::Outdated => "outdated",
             Self::UnknownVersion => "unknown_version",
+            Self::Removed => "removed",
             Self::Resting => "resting",
             Self::Cancelled => "cancelled",
             Self::InputRefused => "input_refused",
@@ -101,7 +105,7 @@ impl UpstreamProblem {
 }
 
 /// The words of [`UpstreamProblem::reason`].
-const REASONS: [&str; 17] = [
+const REASONS: [&str; 18] = [
     "secret_unavailable",
     "unreachable",
     "address_refused",
@@ -113,6 +117,7 @@ const REASONS: [&str; 17] = [
     "not_mcp",
     "unknown_version",
     "outdated",
+    "removed",
     "resting",
     "cancelled",
     "input_refused",
@@ -167,7 +172,7 @@ pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -
 mod tests {
     use super::UpstreamProblem::{
         AddressRefused, Cancelled, CredentialRefused, Cut, InputExcessive, InputMissing, InputRefused,
-        NotInitialized, NotMcp, Outdated, Redirect, Resting, SecretUnavailable, Status, TimedOut,
+        NotInitialized, NotMcp, Outdated, Redirect, Removed, Resting, SecretUnavailable, Status, TimedOut,
         UnknownVersion, Unreachable,
     };
     use super::*;
@@ -186,6 +191,7 @@ mod tests {
             NotMcp,
             UnknownVersion,
             Outdated,
+            Removed,
             Resting,
             Cancelled,
             InputRefused,

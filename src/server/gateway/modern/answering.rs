@@ -171,7 +171,8 @@ impl Gateway {
                 let members = members_for(asked.envelope.method());
                 self.bridged(asked, upstream, to.message, members).await
             };
-            match calling.await {
+            let called = self.while_served(asked.caller, &server, calling).await;
+            match called.unwrap_or(Err(UpstreamProblem::Removed)) {
                 Ok(response) => return record.watch(response),
                 Err(problem) => {
                     last =
