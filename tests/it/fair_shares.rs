@@ -14,7 +14,7 @@ use crate::harness::talker::Listening;
 use crate::harness::upstream::{Received, Upstream, http_answer, json_answer, mcp_answer};
 use crate::harness::{Companion, McpSession};
 
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// A server that refuses what a client with this name sends it.
 fn choosy(request: &Received) -> Vec<u8> {

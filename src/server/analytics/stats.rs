@@ -91,12 +91,11 @@ impl ServerStats {
     /// Notes what a list or a handshake has shown; it is no call.
     pub(super) fn heard(&self, at: Millis, shown: Result<(), &'static str>) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match shown {
-            Err(reason) => *failing = Some((failing.map_or(at, |(since, _)| since), reason)),
-            Ok(()) => {
-                *failing = None;
-                self.last_answer.store(at, Ordering::Relaxed);
-            }
+        if let Err(reason) = shown {
+            *failing = Some((failing.map_or(at, |(since, _)| since), reason));
+        } else {
+            *failing = None;
+            self.last_answer.store(at, Ordering::Relaxed);
         }
     }
 

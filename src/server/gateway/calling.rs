@@ -29,7 +29,8 @@ impl Gateway {
         message: Bytes,
     ) -> Result<(Upstream, Result<Answer, UpstreamProblem>), UpstreamProblem> {
         let named = server.clone();
-        let calling = self.begin_call(caller, session, server, passing, message);
+        // On the heap: it is as large as all that a call can take.
+        let calling = Box::pin(self.begin_call(caller, session, server, passing, message));
         self.while_served(caller, &named, calling).await.unwrap_or(Err(UpstreamProblem::Removed))
     }
 

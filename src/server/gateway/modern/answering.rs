@@ -171,7 +171,7 @@ impl Gateway {
                 let members = members_for(asked.envelope.method());
                 self.bridged(asked, upstream, to.message, members).await
             };
-            let called = self.while_served(asked.caller, &server, calling).await;
+            let called = self.while_served(asked.caller, &server, Box::pin(calling)).await;
             match called.unwrap_or(Err(UpstreamProblem::Removed)) {
                 Ok(response) => return record.watch(response),
                 Err(problem) => {
