@@ -39,6 +39,8 @@ enum End {
     InPieces,
     /// Nothing came for too long.
     Silent,
+    /// Other secrets of the server are in use.
+    Outdated,
 }
 
 /// One stream, possibly over several connections.
@@ -103,8 +105,13 @@ impl EventRelay {
                 if self.answered {
                     return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
                 }
-                if end == End::Silent {
-                    let error = event(&self.passage.failure(UpstreamProblem::TimedOut));
+                let given_up = match end {
+                    End::Silent => Some(UpstreamProblem::TimedOut),
+                    End::Outdated => Some(UpstreamProblem::SecretsChanged),
+                    End::Clean | End::Cut | End::InPieces => None,
+                };
+                if let Some(problem) = given_up {
+                    let error = event(&self.passage.failure(problem));
                     self.outlet.send(error).await;
                     return Ok(());
                 }
@@ -169,6 +176,7 @@ impl EventRelay {
                 }
                 Ok(Err(_)) => {}
                 Err(_) if splitter.is_passing() => return End::InPieces,
+                Err(_) if body.is_outdated() => return End::Outdated,
                 Err(_) => return End::Cut,
             }
         }

@@ -31,10 +31,7 @@ impl Injected {
         }
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(server.secrets.len());
         let mut redacted = Secrets::default();
-        let mut rows = digest::Context::new(&digest::SHA256);
-        rows.update(server.url.as_str().as_bytes());
         for secret in &server.secrets {
-            rows.update(&secret.row_mac);
             let header = open_header(project, server, secret, &mut redacted)?;
             if headers.iter().any(|(name, _)| *name == header.0) {
                 tracing::error!(server = %server.slug, "two secrets on one header; the server is not called");
@@ -42,10 +39,8 @@ impl Injected {
             }
             headers.push(header);
         }
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(rows.finish().as_ref());
         let redacted = (!redacted.is_empty()).then(|| Rc::new(redacted));
-        Ok(Self { headers, redacted, fingerprint })
+        Ok(Self { headers, redacted, fingerprint: fingerprint(server) })
     }
 
     /// Puts the headers in, last, over whatever stands there.
@@ -54,6 +49,18 @@ impl Injected {
             headers.insert(name, value.clone());
         }
     }
+}
+
+/// A digest of the server's secrets, rules and URL.
+pub(super) fn fingerprint(server: &ServerRow) -> [u8; 32] {
+    let mut rows = digest::Context::new(&digest::SHA256);
+    rows.update(server.url.as_str().as_bytes());
+    for secret in &server.secrets {
+        rows.update(&secret.row_mac);
+    }
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(rows.finish().as_ref());
+    fingerprint
 }
 
 fn open_header(

@@ -19,6 +19,7 @@ mod connection;
 mod content_coding;
 mod event_relay;
 mod event_splitter;
+mod in_use;
 mod inject;
 mod input_rounds;
 mod inward;
@@ -69,6 +70,7 @@ use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
 use self::backoff::Backoff;
 use self::call_record::CalledServer;
+use self::in_use::SecretsInUse;
 use self::modern::{BridgeSessions, Eras, KnownSchemas};
 use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Scope, Session, Sessions};
@@ -101,6 +103,8 @@ pub struct Gateway {
     backoff: Backoff,
     schemas: KnownSchemas,
     bridges: BridgeSessions,
+    /// Which secrets of each server were sent last.
+    in_use: Arc<SecretsInUse>,
     /// When idle sessions are looked for again.
     next_sweep: AtomicI64,
 }
@@ -140,6 +144,7 @@ impl Gateway {
             backoff: Backoff::default(),
             schemas: KnownSchemas::default(),
             bridges: BridgeSessions::default(),
+            in_use: Arc::default(),
             next_sweep: AtomicI64::new(0),
             rate_limits: RateLimits::new(),
         }
@@ -162,7 +167,8 @@ impl Gateway {
             Route::Workspace => None,
             Route::Server(server) => Some(ServedBy::of(server)),
         };
-        let mut standing = Standing::new(Arc::clone(&self.project), caller.member.clone(), served_by);
+        let (project, in_use) = (Arc::clone(&self.project), Arc::clone(&self.in_use));
+        let mut standing = Standing::new(project, in_use, caller.member.clone(), served_by);
         let mut response = tokio::select! {
             response = self.handle(&caller, request) => response,
             // Dropping the work closes the upstream's connection.

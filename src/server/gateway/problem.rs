@@ -40,6 +40,11 @@ pub(super) enum UpstreamProblem {
     /// Its secrets, rules or URL changed after this request read them; nothing was sent.
     #[error("the MCP server's settings changed just now and the call was not made; try again")]
     Outdated,
+    /// They changed while it was answering; a server repeats new ones on old streams, too.
+    #[error(
+        "the MCP server's settings changed while it was answering, so the answer was cut off; the call may have been made"
+    )]
+    SecretsChanged,
     /// It chose a version of the protocol that is not known here.
     #[error("the MCP server speaks a version of MCP that this gateway does not know")]
     UnknownVersion,
@@ -92,6 +97,7 @@ impl UpstreamProblem {
             Self::Status(_) => "http_status",
             Self::NotMcp => "not_mcp",
             Self::Outdated => "outdated",
+            Self::SecretsChanged => "secrets_changed",
             Self::UnknownVersion => "unknown_version",
             Self::Removed => "removed",
             Self::Resting => "resting",
@@ -105,7 +111,7 @@ impl UpstreamProblem {
 }
 
 /// The words of [`UpstreamProblem::reason`].
-const REASONS: [&str; 18] = [
+const REASONS: [&str; 19] = [
     "secret_unavailable",
     "unreachable",
     "address_refused",
@@ -117,6 +123,7 @@ const REASONS: [&str; 18] = [
     "not_mcp",
     "unknown_version",
     "outdated",
+    "secrets_changed",
     "removed",
     "resting",
     "cancelled",
@@ -172,8 +179,8 @@ pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -
 mod tests {
     use super::UpstreamProblem::{
         AddressRefused, Cancelled, CredentialRefused, Cut, InputExcessive, InputMissing, InputRefused,
-        NotInitialized, NotMcp, Outdated, Redirect, Removed, Resting, SecretUnavailable, Status, TimedOut,
-        UnknownVersion, Unreachable,
+        NotInitialized, NotMcp, Outdated, Redirect, Removed, Resting, SecretUnavailable, SecretsChanged,
+        Status, TimedOut, UnknownVersion, Unreachable,
     };
     use super::*;
 
@@ -191,6 +198,7 @@ mod tests {
             NotMcp,
             UnknownVersion,
             Outdated,
+            SecretsChanged,
             Removed,
             Resting,
             Cancelled,

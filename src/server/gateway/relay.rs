@@ -238,6 +238,7 @@ pub(super) async fn pass_stream(
                     outlet.send(piece).await;
                 }
                 Ok(Err(_)) => {}
+                Err(_) if body.is_outdated() => return Ok(()),
                 Err(_) => return Err(BrokenOff),
             },
         }
@@ -269,6 +270,7 @@ pub(super) async fn pass_translated(
                     }
                 }
                 Ok(Err(_)) => {}
+                Err(_) if body.is_outdated() => return Ok(()),
                 Err(_) => return Err(BrokenOff),
             },
         }

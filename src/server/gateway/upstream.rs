@@ -18,13 +18,14 @@ use super::answer::{self, Answer, SESSION_HEADER};
 use super::capabilities::Capabilities;
 use super::connection::{Connection, PoolKey, SendProblem};
 use super::content_coding::Coding;
+use super::in_use::SecretsInUse;
 use super::inject::Injected;
 use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{UpstreamBody, treat_head};
 use super::{Caller, Gateway};
-use crate::server::store::ServerRow;
+use crate::server::store::{ServerRow, Store};
 
 /// Header of the protocol version.
 pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
@@ -258,6 +259,14 @@ impl Upstream {
         self.injected.fingerprint
     }
 
+    pub(super) fn secrets_in_use(&self) -> &SecretsInUse {
+        &self.gateway.in_use
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        self.gateway.project.store.as_ref()
+    }
+
     /// How long the server may be silent while it works on a request.
     pub(super) fn patience(&self) -> Duration {
         self.gateway.patience
@@ -309,12 +318,13 @@ impl Upstream {
     }
 
     /// Sends on a resting or a new connection. The injected headers go in here, last, so
-    /// that no request can be without them.
+    /// that no request can be without them; event streams with older ones have ended by then.
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         limit: Duration,
     ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let lease = self.lease().await?;
         self.injected.insert_into(request.headers_mut());
         let key = PoolKey {
             server_id: self.server.id.clone(),
@@ -344,7 +354,9 @@ impl Upstream {
         }
         let treatment = treat_head(response.headers_mut(), self.injected.redacted.as_ref())?;
         let pool = Rc::clone(&self.caller.pool);
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment)))
+        // Any other answer is that of a request made with these very secrets.
+        let lease = answer::is_event_stream(&response).then_some(lease);
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment, lease)))
     }
 }
 

@@ -13,6 +13,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use super::answer::SESSION_HEADER;
 use super::connection::{Connection, PoolKey, UpstreamPool, can_rest, drive};
 use super::content_coding::{Coding, Decoder};
+use super::in_use::Lease;
 use super::redaction::{Filter, Secrets, Unfilterable, redact_headers};
 use crate::server::body::BodyBroken;
 
@@ -23,6 +24,8 @@ pub(super) struct UpstreamBody {
     pool: Rc<UpstreamPool>,
     key: PoolKey,
     treatment: Option<Treatment>,
+    /// How long it may be read.
+    lease: Option<Lease>,
 }
 
 impl UpstreamBody {
@@ -33,8 +36,14 @@ impl UpstreamBody {
         pool: Rc<UpstreamPool>,
         key: PoolKey,
         treatment: Option<Treatment>,
+        lease: Option<Lease>,
     ) -> Self {
-        Self { incoming, connection: Some(connection), pool, key, treatment }
+        Self { incoming, connection: Some(connection), pool, key, treatment, lease }
+    }
+
+    /// Whether it ended because other secrets of the server are in use.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_over)
     }
 
     fn finish(&mut self, context: &mut Context<'_>) {
@@ -83,6 +92,10 @@ impl Body for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
         let this = self.get_mut();
         loop {
+            if this.lease.as_mut().is_some_and(|lease| lease.poll_over(context)) {
+                this.connection = None;
+                return Poll::Ready(Some(Err(BodyBroken)));
+            }
             if let Some(treatment) = &mut this.treatment
                 && let Some(piece) = treatment.next_piece().transpose()
             {
@@ -90,6 +103,8 @@ impl Body for UpstreamBody {
             }
             let piece = match this.poll_incoming(context) {
                 Poll::Pending => return Poll::Pending,
+                // It may have been sent after other secrets were.
+                Poll::Ready(_) if this.is_outdated() => continue,
                 Poll::Ready(piece) => piece.transpose()?,
             };
             match (&mut this.treatment, piece) {

@@ -12,6 +12,8 @@ use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::in_use::SecretsInUse;
+use super::inject::fingerprint;
 use crate::domain::ServerSlug;
 use crate::server::auth::Member;
 use crate::server::body::{AnswerBody, BodyError};
@@ -38,13 +40,19 @@ impl ServedBy {
 /// What a request or a stream stands on.
 pub(super) struct Standing {
     project: Arc<Project>,
+    in_use: Arc<SecretsInUse>,
     member: Member,
     server: Option<ServedBy>,
 }
 
 impl Standing {
-    pub(super) fn new(project: Arc<Project>, member: Member, server: Option<ServedBy>) -> Self {
-        Self { project, member, server }
+    pub(super) fn new(
+        project: Arc<Project>,
+        in_use: Arc<SecretsInUse>,
+        member: Member,
+        server: Option<ServedBy>,
+    ) -> Self {
+        Self { project, in_use, member, server }
     }
 
     /// Names the server behind an answer, once it is known.
@@ -57,8 +65,11 @@ impl Standing {
             return Ok(false);
         }
         let Some(served) = &self.server else { return Ok(true) };
+        let last_change = self.in_use.last_change(&served.id);
         let row = self.project.store.server(&self.member.workspace_id, &served.slug).await?;
-        Ok(row.is_some_and(|row| row.id == served.id && row.enabled))
+        let Some(row) = row.filter(|row| row.id == served.id && row.enabled) else { return Ok(false) };
+        self.in_use.notice(&row.id, fingerprint(&row), last_change);
+        Ok(true)
     }
 
     /// Returns once it no longer holds, or the store failed twice in a row.
