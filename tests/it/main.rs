@@ -57,6 +57,7 @@ mod metrics;
 mod modern_era;
 mod modern_streams;
 mod network_manners;
+mod odd_answers;
 mod output;
 mod packed_answers;
 mod peer_defects;

@@ -51,7 +51,12 @@ impl Gateway {
             Ok(initialized) => initialized,
             Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
         };
-        let mut response = json_answer(whole.status, whole.raw);
+        // A status of the upstream's would say something of this endpoint.
+        let mut response = if whole.status.is_success() {
+            json_answer(whole.status, whole.raw)
+        } else {
+            json_answer(StatusCode::OK, answer::with_own_id(whole.raw, envelope.id()))
+        };
         if let Some(content_type) = whole.content_type {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
