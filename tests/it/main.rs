@@ -59,6 +59,7 @@ mod modern_streams;
 mod network_manners;
 mod odd_answers;
 mod output;
+mod own_answers;
 mod packed_answers;
 mod peer_defects;
 mod peer_defects_values;

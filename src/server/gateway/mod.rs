@@ -28,6 +28,7 @@ mod modern;
 mod naming;
 mod nesting;
 mod outward;
+mod own_answer;
 mod peekable_socket;
 mod post;
 mod problem;
