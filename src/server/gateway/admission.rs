@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use hyper::{Response, StatusCode};
 
-use super::answer::{self, Answer, LIST_LIMIT};
+use super::answer::{Answer, LIST_LIMIT};
 use super::message::{Envelope, Kind};
 use super::problem::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::rate_limit::Quota;
+use super::sessions::Session;
+use super::upstream::Upstream;
 use super::{Caller, Gateway, Route, scoped_message};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
-use crate::server::store::ServerRow;
 
 /// How long a list may take that has to be read whole.
 const LIST_TIME: Duration = Duration::from_secs(30);
@@ -40,7 +41,8 @@ impl Gateway {
     /// The answer to a `tools/list` of one server with the tools that the token may see.
     pub(super) async fn visible_tools(
         caller: &Caller,
-        server: &ServerRow,
+        upstream: &Upstream,
+        session: &Session,
         id: &str,
         answer: Answer,
     ) -> Response<AnswerBody> {
@@ -48,9 +50,10 @@ impl Gateway {
             Answer::Whole(status, body) => return json_answer(status, body),
             Answer::Stream(response) => *response,
         };
-        let status = response.status();
-        let reading = tokio::time::timeout(LIST_TIME, answer::read_answer(response, LIST_LIMIT)).await;
-        let list = reading.unwrap_or(Err(UpstreamProblem::TimedOut)).and_then(|(_, message)| {
+        let (status, server) = (response.status(), &upstream.server);
+        let reading = upstream.read_answer(session, response, id, LIST_LIMIT);
+        let reading = tokio::time::timeout(LIST_TIME, reading).await;
+        let list = reading.unwrap_or(Err(UpstreamProblem::TimedOut)).and_then(|message| {
             let message = std::str::from_utf8(&message).map_err(|_| UpstreamProblem::NotMcp)?;
             scoped_message::visible_list(&caller.member.scope, server.slug.as_str(), message)
                 .ok_or(UpstreamProblem::NotMcp)

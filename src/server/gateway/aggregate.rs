@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
-use super::answer::{self, Answer, LIST_LIMIT};
+use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
@@ -119,7 +119,8 @@ impl Gateway {
                 }
                 match upstream.request(session, to.message.clone()).await? {
                     Answer::Stream(response) => {
-                        let (_, message) = answer::read_answer(*response, LIST_LIMIT).await?;
+                        let reading = upstream.read_answer(session, *response, envelope.id(), LIST_LIMIT);
+                        let message = reading.await?;
                         Ok(Some((upstream, message)))
                     }
                     Answer::Whole(..) => Ok::<_, UpstreamProblem>(None),

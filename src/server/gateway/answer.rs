@@ -9,6 +9,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::message::Envelope;
+use super::outward::is_same_id;
 use super::problem::UpstreamProblem;
 use super::sse::EventReader;
 use super::upstream_body::UpstreamBody;
@@ -34,6 +35,27 @@ pub(super) enum Answer {
     Stream(Box<Response<UpstreamBody>>),
     /// A refusal with a JSON-RPC error in it, or another short answer, read whole.
     Whole(StatusCode, Bytes),
+}
+
+impl Answer {
+    /// The same for a client of the legacy era, which takes an HTTP status for one of its own
+    /// session or of the gateway's limits: a refusal is a JSON-RPC error with the request's id.
+    pub(super) fn for_legacy(self, id: &str) -> Self {
+        match self {
+            Self::Whole(_, body) => Self::Whole(StatusCode::OK, with_own_id(body, id)),
+            streamed @ Self::Stream(_) => streamed,
+        }
+    }
+}
+
+/// The error with the id of the request. Servers that refuse a request before they read it
+/// write null or a word of their own.
+pub(super) fn with_own_id(body: Bytes, id: &str) -> Bytes {
+    let error = Envelope::parse(&body).ok().filter(|answer| !is_same_id(answer.id(), id));
+    match error.and_then(|answer| answer.error()) {
+        Some(error) => format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into(),
+        None => body,
+    }
 }
 
 #[derive(PartialEq, Eq)]

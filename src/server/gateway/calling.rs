@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 
 use super::answer::Answer;
+use super::message::Envelope;
 use super::problem::UpstreamProblem;
 use super::sessions::Session;
 use super::upstream::Upstream;
@@ -18,7 +19,7 @@ use crate::server::store::ServerRow;
 const MAX_STARTS: usize = 32;
 
 impl Gateway {
-    /// Sends a request in the client's session. The answer comes with the server as it was
+    /// Sends a request in the session of a client of the legacy era. The answer comes with the server as it was
     /// called; there is none if the request was not made at all.
     pub(super) async fn call(
         self: &Arc<Self>,
@@ -46,7 +47,9 @@ impl Gateway {
             let upstream = Upstream::open(self, caller, server.clone(), passing.clone())?;
             let answered = upstream.request(session, message.clone()).await;
             if !matches!(answered, Err(UpstreamProblem::Outdated)) {
-                return Ok((upstream, answered));
+                let envelope = Envelope::parse(&message);
+                let id = envelope.as_ref().map_or("null", Envelope::id);
+                return Ok((upstream, answered.map(|answer| answer.for_legacy(id))));
             }
             let slug = server.slug.as_str();
             let now = self.enabled_server(&caller.member, slug).await.ok().flatten();

@@ -280,7 +280,9 @@ async fn page(
     let request =
         json!({"jsonrpc": "2.0", "id": own_request_id(), "method": kind.method(), "params": params});
     let message = match upstream.request(session, request.to_string().into()).await? {
-        Answer::Stream(response) => answer::read_answer(*response, room).await?.1,
+        Answer::Stream(response) => {
+            upstream.read_answer(session, *response, &request["id"].to_string(), room).await?
+        }
         Answer::Whole(_, message) => message,
     };
     let is_missing = answer::error_code(&message) == Some(METHOD_NOT_FOUND);

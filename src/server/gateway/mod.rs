@@ -29,6 +29,7 @@ mod modern;
 mod naming;
 mod nesting;
 mod outward;
+mod own_answer;
 mod peekable_socket;
 mod post;
 mod problem;
@@ -207,7 +208,8 @@ impl Gateway {
         work: impl Future<Output = T>,
     ) -> Option<T> {
         let served_by = Some(ServedBy::of(server));
-        let standing = Standing::new(Arc::clone(&self.project), caller.member.clone(), served_by);
+        let (project, in_use) = (Arc::clone(&self.project), Arc::clone(&self.in_use));
+        let standing = Standing::new(project, in_use, caller.member.clone(), served_by);
         tokio::select! {
             done = work => Some(done),
             () = standing.lost() => None,

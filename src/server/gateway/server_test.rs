@@ -11,7 +11,7 @@ use hyper::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{self, Answer, LIST_LIMIT};
+use super::answer::{Answer, LIST_LIMIT};
 use super::connect_diagnosis::{ConnectProblem, diagnose};
 use super::message::Envelope;
 use super::modern::MODERN_VERSION;
@@ -145,11 +145,11 @@ async fn count_tools(upstream: &Upstream, session: &Session) -> Result<Option<Ve
         if let Some(cursor) = cursors.last() {
             request["params"] = json!({"cursor": cursor});
         }
-        let request = Bytes::from(request.to_string());
+        let (request, id) = (Bytes::from(request.to_string()), page.to_string());
         let Answer::Stream(response) = upstream.request(session, request).await? else {
             return Ok(None);
         };
-        let (_, message) = answer::read_answer(*response, LIST_LIMIT).await?;
+        let message = upstream.read_answer(session, *response, &id, LIST_LIMIT).await?;
         let envelope = Envelope::parse(&message).map_err(|_| UpstreamProblem::NotMcp)?;
         let Some(result) = envelope.result() else { return Ok(None) };
         let list: Page = serde_json::from_str(result.get()).map_err(|_| UpstreamProblem::NotMcp)?;

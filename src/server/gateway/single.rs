@@ -53,10 +53,16 @@ impl Gateway {
         };
         let limited = caller.member.scope.limits_tools().then(|| scoped_message::tools_only(&whole.message));
         let is_limited = limited.is_some();
-        let mut response = match limited {
+        let raw = match limited {
             Some(None) => return Self::failed(caller, server, envelope.id(), UpstreamProblem::NotMcp),
-            Some(Some(limited)) => json_answer(whole.status, limited),
-            None => json_answer(whole.status, whole.raw),
+            Some(Some(limited)) => limited.into(),
+            None => whole.raw,
+        };
+        // A status of the upstream's would say something of this endpoint.
+        let mut response = if whole.status.is_success() {
+            json_answer(whole.status, raw)
+        } else {
+            json_answer(StatusCode::OK, answer::with_own_id(raw, envelope.id()))
         };
         if let Some(content_type) = whole.content_type.filter(|_| !is_limited) {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -98,7 +104,9 @@ impl Gateway {
             };
             if caller.member.scope.limits_tools() && envelope.method() == "tools/list" {
                 return match answered {
-                    Ok(answer) => Self::visible_tools(caller, server, envelope.id(), answer).await,
+                    Ok(answer) => {
+                        Self::visible_tools(caller, &upstream, session, envelope.id(), answer).await
+                    }
                     Err(problem) => Self::failed(caller, server, envelope.id(), problem),
                 };
             }

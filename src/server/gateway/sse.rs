@@ -1,5 +1,5 @@
 //! Server-sent events (WHATWG HTML, section 9.2): finds the data of each event in a stream that
-//! arrives in pieces. Only for answers the gateway reads itself; what is passed on to a
+//! arrives in pieces, and where the stream can be taken up again. Only for answers the gateway reads itself; what is passed on to a
 //! client is not touched.
 
 /// Collects pieces and gives out events.
@@ -9,6 +9,12 @@ pub(super) struct EventReader {
     data: Vec<u8>,
     has_data: bool,
     last_was_cr: bool,
+    /// The id in the event that is being read.
+    id: Option<Vec<u8>>,
+    /// Id of the last event that was complete and had one; empty if the server took it back.
+    pub(super) last_id: Option<Vec<u8>>,
+    /// Milliseconds to wait before the rest is asked for.
+    pub(super) retry: Option<u64>,
 }
 
 impl EventReader {
@@ -29,6 +35,7 @@ impl EventReader {
     fn end_line(&mut self) -> Option<Vec<u8>> {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
+            self.last_id = self.id.take().or(self.last_id.take());
             let data = std::mem::take(&mut self.data);
             return std::mem::take(&mut self.has_data).then_some(data);
         }
@@ -42,6 +49,12 @@ impl EventReader {
                 self.data.push(b'\n');
             }
             self.data.extend_from_slice(value);
+        } else if let Some(id) = line.strip_prefix(b"id:") {
+            let id = id.strip_prefix(b" ").unwrap_or(id);
+            self.id = (!id.contains(&0)).then(|| id.to_vec()).or(self.id.take());
+        } else if let Some(retry) = line.strip_prefix(b"retry:") {
+            let number = std::str::from_utf8(retry).ok().and_then(|text| text.trim().parse().ok());
+            self.retry = number.or(self.retry);
         }
         None
     }
@@ -61,6 +74,16 @@ mod tests {
             let mut events = reader.push(&STREAM.as_bytes()[..split]);
             events.extend(reader.push(&STREAM.as_bytes()[split..]));
             assert_eq!(events, expected, "split at {split}");
+            assert_eq!((reader.last_id.as_deref(), reader.retry), (Some(&b"1"[..]), Some(5)));
         }
+    }
+
+    #[test]
+    fn an_id_counts_when_its_event_is_complete() {
+        let mut reader = EventReader::default();
+        reader.push(b"id: a\ndata: 1\n\nid: b\ndata: 2\n");
+        assert_eq!(reader.last_id.as_deref(), Some(&b"a"[..]));
+        reader.push(b"\n");
+        assert_eq!(reader.last_id.as_deref(), Some(&b"b"[..]));
     }
 }

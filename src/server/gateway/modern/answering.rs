@@ -97,7 +97,7 @@ impl Gateway {
                 let answered = upstream.request(&asked.session, asked.body.clone()).await;
                 record.watch(match answered {
                     Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
-                        Self::visible_tools(asked.caller, server, id, answer).await
+                        Self::visible_tools(asked.caller, &upstream, &asked.session, id, answer).await
                     }
                     answered => self.passage(asked, upstream, None).answer(answered).await,
                 })
