@@ -79,6 +79,7 @@ mod request_smuggling;
 mod resuming;
 mod rmcp_client;
 mod rotation;
+mod scoped_streams;
 mod scoping;
 mod sdk_both_ways;
 mod secrets_batch;

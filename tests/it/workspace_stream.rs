@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -44,6 +45,13 @@ fn streaming(talk: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 's
 
 fn updated(uri: &str) -> Value {
     json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}})
+}
+
+fn delete(session: &McpSession) {
+    let authorization = format!("Bearer {}", session.token);
+    let headers = [("Authorization", authorization.as_str()), ("Mcp-Session-Id", session.id.as_str())];
+    let ended = crate::harness::request(session.address, "DELETE", &session.path, &headers, b"");
+    assert_eq!(ended.status, 204);
 }
 
 fn open(servers: &[(&str, &Talker)]) -> (Companion, McpSession) {
@@ -175,10 +183,65 @@ fn the_stream_ends_with_its_session() {
     let (_companion, session) = open(&[("one", &server)]);
     let mut stream = Listening::get(&session, "");
     server.wait_for("its GET", |one| one.method() == "GET");
-    let authorization = format!("Bearer {}", session.token);
-    let headers = [("Authorization", authorization.as_str()), ("Mcp-Session-Id", session.id.as_str())];
-    let ended = crate::harness::request(session.address, "DELETE", &session.path, &headers, b"");
-    assert_eq!(ended.status, 204);
+    delete(&session);
     assert_eq!(stream.next(), None);
     assert_eq!(server.received_of("DELETE").len(), 1);
+}
+
+#[test]
+fn the_stream_of_one_server_ends_with_its_session() {
+    let server = streaming(|_, socket| {
+        say(socket, &updated("x:1"));
+        true
+    });
+    let companion = Companion::start();
+    companion.add_server("one", &server.url());
+    let session = companion.session(&companion.token("default"), Some("one"));
+    let mut stream = Listening::get(&session, "");
+    assert_eq!(stream.next().unwrap(), updated("x:1"));
+    delete(&session);
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn a_stream_that_goes_on_after_an_event_is_the_stream_of_all_servers() {
+    let server = |name: &'static str| {
+        streaming(move |request, socket| {
+            say(socket, &updated(&format!("{name}:{}", request.values("Last-Event-ID").concat())));
+            true
+        })
+    };
+    let (one, two) = (server("one"), server("two"));
+    let (companion, session) = open(&[("one", &one), ("two", &two)]);
+    let mut first = Listening::get(&session, "");
+    first.until("notifications/resources/updated");
+    let mut second = Listening::get(&session, "Last-Event-ID: two+7\r\n");
+    while first.next().is_some() {}
+    let mut uris: Vec<Value> =
+        (0..2).map(|_| second.until("notifications/resources/updated")["params"]["uri"].clone()).collect();
+    uris.sort_by_key(ToString::to_string);
+    assert_eq!(uris, ["one+one:", "two+two:7"]);
+    let path = "/api/v1/admin/mcp-servers/one";
+    assert_eq!(companion.admin("PATCH", path, Some(&json!({"enabled": false}))).status, 200);
+    second.until("notifications/tools/list_changed");
+    delete(&session);
+    while second.next().is_some() {}
+}
+
+#[test]
+fn a_server_that_wants_no_pause_is_not_asked_without_one() {
+    let server = streaming(|request, socket| {
+        let after = request.values("Last-Event-ID").concat();
+        let next = after.parse::<u32>().map_or(1, |last| last + 1);
+        let message = updated(&format!("x:{next}"));
+        let _ = socket.write_all(format!("retry: 0\nid: {next}\ndata: {message}\n\n").as_bytes());
+        false
+    });
+    let (_companion, session) = open(&[("one", &server)]);
+    let started = Instant::now();
+    let mut stream = Listening::get(&session, "");
+    for number in 1..=3 {
+        assert_eq!(stream.next().unwrap(), updated(&format!("one+x:{number}")));
+    }
+    assert!(started.elapsed() >= Duration::from_secs(2), "{:?}", started.elapsed());
 }

@@ -15,6 +15,7 @@ use super::event_splitter::event;
 use super::message::{Envelope, Kind};
 use super::relay::streamed;
 use super::relay_body::{BrokenOff, Outlet};
+use super::sessions::Answering;
 use super::side_by_side::join_all;
 use super::single::accepted;
 use super::{Caller, Gateway};
@@ -68,7 +69,12 @@ async fn together(answers: Vec<Response<AnswerBody>>) -> Response<AnswerBody> {
     if answers.iter().any(|answer| matches!(answer.body(), AnswerBody::Streamed(_))) {
         let mut describing = HeaderMap::new();
         describing.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        return streamed(&describing, move |outlet| one_after_the_other(answers, outlet));
+        let answering = answers.iter().find_map(|answer| answer.extensions().get::<Answering>()).cloned();
+        let mut response = streamed(&describing, move |outlet| one_after_the_other(answers, outlet));
+        if let Some(answering) = answering {
+            response.extensions_mut().insert(answering);
+        }
+        return response;
     }
     let mut all = Vec::with_capacity(answers.len());
     for answer in answers {

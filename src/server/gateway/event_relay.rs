@@ -25,6 +25,11 @@ use super::upstream_body::UpstreamBody;
 const MAX_FRUITLESS: u32 = 5;
 /// The wait before that, unless the server names another.
 pub(super) const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+/// How often it is asked for at all.
+const MAX_RESUMES: u32 = 1000;
+/// Shortest wait; it grows by itself after each [`RESUMES_PER_STEP`] times.
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+const RESUMES_PER_STEP: u32 = 20;
 /// Longest such wait.
 pub(super) const MAX_RETRY: Duration = Duration::from_mins(10);
 
@@ -82,7 +87,7 @@ impl EventRelay {
     }
 
     async fn relay(mut self, mut connection: Option<UpstreamBody>) -> Result<(), BrokenOff> {
-        let mut fruitless = 0;
+        let (mut fruitless, mut resumes) = (0, 0);
         loop {
             if let Some(asked) = self.asked.take() {
                 match Box::pin(self.round(asked)).await {
@@ -122,12 +127,13 @@ impl EventRelay {
                 advanced = self.last_id != before;
             }
             fruitless = if advanced { 0 } else { fruitless + 1 };
-            if self.last_id.is_none() || fruitless >= MAX_FRUITLESS {
+            if self.last_id.is_none() || fruitless >= MAX_FRUITLESS || resumes >= MAX_RESUMES {
                 let error = event(&self.passage.failure(UpstreamProblem::Cut));
                 self.outlet.send(error).await;
                 return Ok(());
             }
-            self.pause().await;
+            self.pause(wait_before(resumes, self.retry)).await;
+            resumes += 1;
             match self.resume().await {
                 Ok(body) => connection = Some(body),
                 Err(UpstreamProblem::Unreachable | UpstreamProblem::TimedOut | UpstreamProblem::Cut) => {}
@@ -138,8 +144,7 @@ impl EventRelay {
     }
 
     /// Waits as long as the server wants, with signs of life.
-    async fn pause(&self) {
-        let mut left = self.retry;
+    async fn pause(&self, mut left: Duration) {
         while left > KEEP_ALIVE_TIME {
             tokio::time::sleep(KEEP_ALIVE_TIME).await;
             self.outlet.send(KEEP_ALIVE).await;
@@ -244,5 +249,23 @@ impl EventRelay {
         } else {
             Err(UpstreamProblem::NotMcp)
         }
+    }
+}
+
+/// The wait before the rest of a stream is asked for, after so many times: as long as the
+/// server wants, but never without a pause.
+fn wait_before(resumes: u32, wanted: Duration) -> Duration {
+    wanted.max(SHORTEST_RETRY * (1 + resumes / RESUMES_PER_STEP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_wants_no_pause_gets_one() {
+        assert_eq!(wait_before(0, Duration::ZERO), SHORTEST_RETRY);
+        assert_eq!(wait_before(999, Duration::ZERO), Duration::from_secs(5));
+        assert_eq!(wait_before(999, Duration::from_mins(1)), Duration::from_mins(1));
     }
 }

@@ -74,7 +74,7 @@ use self::call_record::CalledServer;
 use self::in_use::SecretsInUse;
 use self::modern::{BridgeSessions, Eras, KnownSchemas};
 use self::rate_limit::{Quota, RateLimits};
-use self::sessions::{Scope, Session, Sessions};
+use self::sessions::{Answering, Scope, Session, Sessions};
 use self::watched_body::{ServedBy, Standing};
 use super::access_log::Served;
 use super::auth::Member;
@@ -178,6 +178,9 @@ impl Gateway {
         self.rate_limits.describe(&caller.member, response.headers_mut());
         if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
             standing.is_served_by(served_by);
+        }
+        if let Some(answering) = response.extensions_mut().remove::<Answering>() {
+            standing.is_answered_in(answering);
         }
         let by_name = response.extensions_mut().remove::<CalledServer>();
         let server = match &caller.route {
@@ -302,7 +305,7 @@ impl Gateway {
             Err(status) => return session_error(status, "null"),
         };
         match &caller.route {
-            Route::Workspace => self.aggregate_listen(caller, &session, headers).await,
+            Route::Workspace => self.aggregate_listen(caller, &session, headers),
             Route::Server(server) => self.single_listen(caller, server, &session, headers).await,
         }
     }

@@ -14,6 +14,7 @@ use super::message::{Envelope, Kind, MessageProblem};
 use super::modern::MODERN_VERSION;
 use super::problem::{INVALID_REQUEST, PARSE_ERROR, rpc_error};
 use super::rate_limit::Quota;
+use super::sessions::Answering;
 use super::single::accepted;
 use super::upstream::VERSION_HEADER;
 use super::{Caller, Gateway, LEGACY_VERSIONS, Route, nesting, session_error};
@@ -113,10 +114,14 @@ impl Gateway {
         if session.workspace.takes(envelope, &body) {
             return accepted();
         }
-        match &caller.route {
+        let answering = Answering::begin(&session);
+        let mut response = match &caller.route {
             Route::Workspace => self.aggregate(caller, &session, envelope, headers, &body).await,
             Route::Server(server) => self.single(caller, server, &session, envelope, headers, body).await,
-        }
+        };
+        // Until the whole answer is through.
+        response.extensions_mut().insert(answering);
+        response
     }
 }
 

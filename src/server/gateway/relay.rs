@@ -24,6 +24,7 @@ use super::modern::{InputRequired, ModernCall};
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay_body::{BrokenOff, Outlet, RelayBody};
+use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
@@ -167,6 +168,17 @@ pub(super) async fn until_cancelled<T>(
     }
 }
 
+/// Passes on until the client's session ends.
+pub(super) async fn until_ended(
+    session: &Session,
+    passing: impl Future<Output = Result<(), BrokenOff>>,
+) -> Result<(), BrokenOff> {
+    tokio::select! {
+        done = passing => done,
+        () = session.ended() => Ok(()),
+    }
+}
+
 /// The headers of an event stream.
 fn events() -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))])
@@ -245,27 +257,26 @@ pub(super) async fn pass_stream(
     }
 }
 
-/// The rest of a stream of one server of a workspace.
-pub(super) async fn pass_translated(
-    outward: Outward,
+/// The same for a token that is limited to tools: only what it may hear.
+pub(super) async fn pass_scoped_stream(
+    session: Arc<Session>,
     mut body: UpstreamBody,
     outlet: Outlet,
 ) -> Result<(), BrokenOff> {
     let mut splitter = EventSplitter::default();
     loop {
+        session.touch();
         match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
-            Err(_) if splitter.is_passing() => {}
             Err(_) => outlet.send(KEEP_ALIVE).await,
             Ok(None) => return Ok(()),
             Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
                 Ok(Ok(piece)) => {
                     for part in splitter.push(&piece) {
-                        match part {
-                            Part::Event(held) => {
-                                let fields = Fields::of(&held);
-                                outlet.send(outward.event(held, &fields)).await;
-                            }
-                            Part::Piece(piece) => outlet.send(piece).await,
+                        // One that is too long to be looked at is not passed on.
+                        let Part::Event(held) = part else { continue };
+                        let data = Fields::of(&held).data.filter(|data| !data.is_empty());
+                        if data.is_none_or(|data| may_hear(&data)) {
+                            outlet.send(held).await;
                         }
                     }
                 }

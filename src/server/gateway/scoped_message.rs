@@ -98,6 +98,17 @@ pub(super) fn tools_only(message: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(&answer).ok()
 }
 
+/// Whether such a token may get what a server says on a stream of its own: no answers, which
+/// would be those of an earlier stream, and nothing of prompts and resources.
+pub(super) fn may_hear(message: &[u8]) -> bool {
+    let Ok(envelope) = Envelope::parse(message) else { return false };
+    let other = ["notifications/prompts/", "notifications/resources/"];
+    envelope.kind() != Kind::Response
+        && envelope.result().is_none()
+        && envelope.error().is_none()
+        && !other.iter().any(|prefix| envelope.method().starts_with(prefix))
+}
+
 /// An answer to `tools/list` with the tools that may be seen; their bytes and all others stay.
 /// An error stays as it is. `None` if it is no list.
 pub(super) fn visible_list(scope: &TokenScope, slug: &str, message: &str) -> Option<String> {
@@ -158,6 +169,27 @@ mod tests {
             assert!(!is_certain(bad.as_bytes(), Kind::Request), "{bad}");
         }
         assert!(!is_certain(br#"{"jsonrpc":"2.0","id":1,"result":{},"Method":"x"}"#, Kind::Response));
+    }
+
+    #[test]
+    fn what_a_server_may_say_unasked() {
+        for good in [
+            r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#,
+        ] {
+            assert!(may_hear(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{"tools":[]}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:1"}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}"#,
+            "[]",
+            "no JSON",
+        ] {
+            assert!(!may_hear(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]

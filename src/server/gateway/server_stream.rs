@@ -16,15 +16,20 @@ use tokio::task::AbortHandle;
 use super::answer;
 use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
 use super::event_splitter::{EventSplitter, Fields, Part};
-use super::message::Envelope;
+use super::message::{Envelope, Kind};
 use super::outward::Outward;
 use super::problem::UpstreamProblem;
+use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
+/// Shortest wait before a stream is opened again, whatever the server wants.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// How often the rest of a stream is asked for without getting any, before it is begun anew.
+const MAX_FRUITLESS: u32 = 5;
 /// Longest wait before a stream that ends at once is opened again.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
@@ -65,17 +70,18 @@ struct Feed {
 }
 
 impl ServerStream {
-    /// Begins to feed `events` with what the server says.
+    /// Begins to feed `events` with what the server says, after the event `last_id` if there is one.
     pub(super) fn start(
         gateway: Arc<Gateway>,
         caller: Rc<Caller>,
         session: Arc<Session>,
         server: ServerRow,
         events: mpsc::Sender<Vec<u8>>,
+        last_id: Option<HeaderValue>,
     ) -> Self {
         let opened = Rc::new(RefCell::new(None));
         let (server_id, slug) = (server.id.clone(), server.slug.to_string());
-        let (last_id, retry) = (None, DEFAULT_RETRY);
+        let retry = DEFAULT_RETRY;
         let feed =
             Feed { gateway, caller, session, slug, events, opened: Rc::clone(&opened), last_id, retry };
         let task = tokio::task::spawn_local(feed.run(server)).abort_handle();
@@ -113,6 +119,9 @@ impl Feed {
                     fruitless += 1;
                 }
             }
+            if fruitless >= MAX_FRUITLESS {
+                self.last_id = None;
+            }
             let longer = self.retry.saturating_mul(1 << fruitless.min(6_u32));
             tokio::time::sleep(longer.min(LONGEST_WAIT).max(self.retry)).await;
         }
@@ -139,7 +148,7 @@ impl Feed {
     /// held is left out: it could not be told apart from another server's events.
     async fn copy(&mut self, outward: &Outward, mut body: UpstreamBody) -> bool {
         let mut splitter = EventSplitter::default();
-        let mut fruitful = false;
+        let (mut fruitful, mut is_answered) = (false, false);
         while let Some(Ok(frame)) = body.frame().await.map(|frame| frame.map(Frame::into_data)) {
             let Ok(piece) = frame else { continue };
             for part in splitter.push(&piece) {
@@ -149,16 +158,29 @@ impl Feed {
                     self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
                 }
                 if let Some(retry) = fields.retry {
-                    self.retry = Duration::from_millis(retry).min(MAX_RETRY);
+                    self.retry = Duration::from_millis(retry).clamp(SHORTEST_WAIT, MAX_RETRY);
                 }
-                if fields.data.as_ref().is_some_and(|data| !data.is_empty() && !is_acknowledgment(data)) {
+                let data = fields.data.as_ref().filter(|data| !data.is_empty() && !is_acknowledgment(data));
+                if let Some(data) = data {
                     fruitful = true;
+                    is_answered = is_answered || is_answer(data);
+                    if self.caller.member.scope.limits_tools() && !may_hear(data) {
+                        continue;
+                    }
                     let _ = self.events.send(outward.event(held, &fields)).await;
                 }
             }
         }
+        if is_answered {
+            // It was the stream of a request, and nothing more comes on it.
+            self.last_id = None;
+        }
         fruitful
     }
+}
+
+fn is_answer(data: &[u8]) -> bool {
+    Envelope::parse(data).is_ok_and(|envelope| envelope.kind() == Kind::Response)
 }
 
 /// Whether a message only says that a subscription of the modern era has begun.

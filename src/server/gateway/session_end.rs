@@ -49,6 +49,7 @@ impl Gateway {
 
     pub(super) fn end_upstream(self: &Arc<Self>, pool: &Rc<UpstreamPool>, sessions: Vec<Arc<Session>>) {
         for session in sessions {
+            session.end();
             let (gateway, pool) = (Arc::clone(self), Rc::clone(pool));
             tokio::task::spawn_local(async move {
                 let member = session.member.clone();

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
+use tokio::sync::watch;
 
 use super::capabilities::Capabilities;
 use super::workspace_session::WorkspaceSession;
@@ -77,6 +78,30 @@ pub(super) struct Session {
     pub(super) workspace: WorkspaceSession,
     slots: Mutex<HashMap<String, Slot>>,
     last_used: AtomicI64,
+    /// Answers under way.
+    answering: AtomicUsize,
+    ended: watch::Sender<bool>,
+}
+
+/// An answer is under way in a session, which is not idle meanwhile.
+#[derive(Clone)]
+pub(super) struct Answering(#[expect(dead_code, reason = "its drop is what counts")] Arc<Held>);
+
+struct Held(Arc<Session>);
+
+impl Answering {
+    /// From now on, as long as it or a copy of it lives.
+    pub(super) fn begin(session: &Arc<Session>) -> Self {
+        session.answering.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Held(Arc::clone(session))))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Session {
@@ -110,8 +135,26 @@ impl Session {
         self.last_used.store(clock::now(), Ordering::Relaxed);
     }
 
+    /// When it was last used; in the far future while an answer is under way.
+    fn last_use(&self) -> Millis {
+        if self.answering.load(Ordering::Relaxed) > 0 {
+            return Millis::MAX;
+        }
+        self.last_used.load(Ordering::Relaxed)
+    }
+
     fn is_idle(&self, now: Millis) -> bool {
-        now - self.last_used.load(Ordering::Relaxed) > IDLE_MILLIS
+        now.saturating_sub(self.last_use()) > IDLE_MILLIS
+    }
+
+    /// Notes that it is over, for its streams.
+    pub(super) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Returns when it is over.
+    pub(super) async fn ended(&self) {
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 }
 
@@ -165,13 +208,15 @@ impl Sessions {
             workspace: WorkspaceSession::default(),
             slots: Mutex::default(),
             last_used: AtomicI64::new(now),
+            answering: AtomicUsize::new(0),
+            ended: watch::Sender::new(false),
         });
         let mut gone = self.make_room_for_token(&session, now);
         let mut shard = self.shard(&id);
         if shard.len() >= SHARD_CAPACITY {
             gone.extend(shard.extract_if(|_, session| session.is_idle(now)).map(|(_, session)| session));
             if shard.len() >= SHARD_CAPACITY {
-                let oldest = shard.values().min_by_key(|session| session.last_used.load(Ordering::Relaxed));
+                let oldest = shard.values().min_by_key(|session| session.last_use());
                 let oldest = oldest.map(|session| session.id.clone());
                 gone.extend(oldest.and_then(|id| shard.remove(&id)));
             }
@@ -187,7 +232,7 @@ impl Sessions {
         own.retain(|one| one.strong_count() > 0);
         let mut live: Vec<Arc<Session>> = own.iter().filter_map(Weak::upgrade).collect();
         live.retain(|one| self.shard(&one.id).contains_key(&one.id));
-        live.sort_by_key(|one| std::cmp::Reverse(one.last_used.load(Ordering::Relaxed)));
+        live.sort_by_key(|one| std::cmp::Reverse(one.last_use()));
         let mut gone = live.split_off(live.len().min(TOKEN_CAPACITY - 1));
         gone.extend(live.extract_if(.., |one| one.is_idle(now)));
         for one in &gone {
@@ -257,6 +302,7 @@ impl Sessions {
     /// Ends a session.
     pub(super) fn close(&self, session: &Session) {
         self.shard(&session.id).remove(&session.id);
+        session.end();
     }
 }
 
@@ -295,6 +341,27 @@ mod tests {
         let expired = sessions.expired();
         assert!(matches!(expired.as_slice(), [one] if one.id == idle.id));
         assert!(sessions.expired().is_empty() && sessions.is_open(&busy));
+    }
+
+    #[test]
+    fn a_session_with_an_answer_under_way_is_not_idle() {
+        let sessions = Sessions::new();
+        let (session, _) = open(&sessions, "a");
+        let answering = Answering::begin(&session);
+        session.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        assert!(sessions.expired().is_empty());
+        assert!(sessions.find(&session.id, &member("a"), &Scope::Workspace).is_some());
+        session.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        for _ in 0..TOKEN_CAPACITY - 1 {
+            open(&sessions, "a");
+        }
+        assert!(sessions.is_open(&session), "nor the first to go");
+        drop(answering.clone());
+        assert!(sessions.expired().is_empty());
+        drop(answering);
+        assert!(sessions.expired().is_empty(), "its idle time begins now");
+        session.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        assert_eq!(sessions.expired().len(), 1);
     }
 
     #[test]

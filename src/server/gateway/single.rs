@@ -15,7 +15,7 @@ use super::message::{Envelope, Kind};
 use super::modern::{Cancellable, ModernCall};
 use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
-use super::relay::{Passage, pass_stream, streamed};
+use super::relay::{Passage, pass_scoped_stream, pass_stream, streamed, until_ended};
 use super::sessions::{Scope, Session, UpstreamSession};
 use super::upstream::{Upstream, passing_headers};
 use super::{Caller, Gateway, LEGACY_VERSIONS, method_not_allowed, scoped_message};
@@ -136,6 +136,11 @@ impl Gateway {
         headers: &HeaderMap,
     ) -> Response<AnswerBody> {
         let last_event_id = headers.get("last-event-id");
+        let is_scoped = caller.member.scope.limits_tools();
+        if is_scoped && last_event_id.is_some() {
+            // What comes again was not made for this token's limits: whole lists, for one.
+            return method_not_allowed();
+        }
         let listening = async {
             let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
             upstream.listen_after(session, last_event_id).await
@@ -144,7 +149,14 @@ impl Gateway {
             Ok(response) if answer::is_event_stream(&response) => {
                 let (parts, body) = response.into_parts();
                 let session = Arc::clone(session);
-                streamed(&parts.headers, move |outlet| pass_stream(session, body, outlet))
+                streamed(&parts.headers, move |outlet| async move {
+                    let of = Arc::clone(&session);
+                    if is_scoped {
+                        until_ended(&of, pass_scoped_stream(session, body, outlet)).await
+                    } else {
+                        until_ended(&of, pass_stream(session, body, outlet)).await
+                    }
+                })
             }
             Ok(_) | Err(_) => method_not_allowed(),
         }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::in_use::SecretsInUse;
 use super::inject::fingerprint;
+use super::sessions::Answering;
 use crate::domain::ServerSlug;
 use crate::server::auth::Member;
 use crate::server::body::{AnswerBody, BodyError};
@@ -43,6 +44,7 @@ pub(super) struct Standing {
     in_use: Arc<SecretsInUse>,
     member: Member,
     server: Option<ServedBy>,
+    answering: Option<Answering>,
 }
 
 impl Standing {
@@ -52,7 +54,12 @@ impl Standing {
         member: Member,
         server: Option<ServedBy>,
     ) -> Self {
-        Self { project, in_use, member, server }
+        Self { project, in_use, member, server, answering: None }
+    }
+
+    /// Keeps the client's session from going idle until the answer is through.
+    pub(super) fn is_answered_in(&mut self, session: Answering) {
+        self.answering = Some(session);
     }
 
     /// Names the server behind an answer, once it is known.

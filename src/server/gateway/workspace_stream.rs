@@ -14,15 +14,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answer;
 use super::event_splitter::event;
 use super::naming::Naming;
-use super::outward::Outward;
-use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, pass_translated, streamed};
+use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, streamed};
 use super::relay_body::{BrokenOff, Outlet};
 use super::server_stream::ServerStream;
 use super::sessions::Session;
-use super::upstream::{Upstream, passing_headers};
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
 use crate::server::store::ServerRow;
@@ -33,21 +30,19 @@ const LOOK_TIME: Duration = Duration::from_secs(2);
 const WAITING_EVENTS: usize = 8;
 
 impl Gateway {
-    /// Answers GET: the rest of a stream after the event that the client names, if that came
-    /// from a server here, or else the stream of messages that belong to no request.
-    pub(super) async fn aggregate_listen(
+    /// Answers GET: the stream of messages that belong to no request. If the client names an
+    /// event, the server that it came from goes on after it.
+    pub(super) fn aggregate_listen(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Arc<Session>,
         headers: &HeaderMap,
     ) -> Response<AnswerBody> {
-        if let Some(rest) = self.rest_of_stream(caller, session, headers).await {
-            return rest;
-        }
+        let after = last_event(caller, headers);
         let mut describing = HeaderMap::new();
         describing.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
-        streamed(&describing, move |outlet| gateway.workspace_stream(caller, session, outlet))
+        streamed(&describing, move |outlet| gateway.workspace_stream(caller, session, after, outlet))
     }
 
     /// Writes what the servers of a session say unasked, and what changes in the workspace.
@@ -55,35 +50,25 @@ impl Gateway {
         self: Arc<Self>,
         caller: Rc<Caller>,
         session: Arc<Session>,
+        after: Option<(String, HeaderValue)>,
         outlet: Outlet,
     ) -> impl Future<Output = Result<(), BrokenOff>> {
         let (events, waiting) = mpsc::channel(WAITING_EVENTS);
         let servers = HashMap::new();
-        let stream = WorkspaceStream { gateway: self, caller, session, outlet, events, servers, seen: None };
+        let (gateway, seen) = (self, None);
+        let stream = WorkspaceStream { gateway, caller, session, outlet, events, servers, seen, after };
         stream.run(waiting)
     }
+}
 
-    /// The rest of a stream, from the server whose slug the event's id begins with.
-    async fn rest_of_stream(
-        self: &Arc<Self>,
-        caller: &Rc<Caller>,
-        session: &Arc<Session>,
-        headers: &HeaderMap,
-    ) -> Option<Response<AnswerBody>> {
-        let (slug, id) = Naming::Uri.split(headers.get("last-event-id")?.to_str().ok()?)?;
-        let id = HeaderValue::from_str(id).ok()?;
-        let server = self.enabled_server(&caller.member, slug).await.ok()??;
-        let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers)).ok()?;
-        let kept = session.slot(&server.id).lock().await.clone();
-        let response = upstream.resume(session, kept.as_ref(), &id).await.ok()?;
-        if !answer::is_event_stream(&response) {
-            answer::drain(response).await;
-            return None;
-        }
-        let outward = Outward::new(session, &server);
-        let (parts, body) = response.into_parts();
-        Some(streamed(&parts.headers, move |outlet| pass_translated(outward, body, outlet)))
+/// The event after which the client wants to go on, and the slug of the server it came from.
+fn last_event(caller: &Caller, headers: &HeaderMap) -> Option<(String, HeaderValue)> {
+    if caller.member.scope.limits_tools() {
+        // What comes again was not made for this token's limits.
+        return None;
     }
+    let (slug, id) = Naming::Uri.split(headers.get("last-event-id")?.to_str().ok()?)?;
+    Some((slug.to_owned(), HeaderValue::from_str(id).ok()?))
 }
 
 /// What of a server's rows makes lists change.
@@ -97,6 +82,8 @@ struct WorkspaceStream {
     events: mpsc::Sender<Vec<u8>>,
     servers: HashMap<String, ServerStream>,
     seen: Option<Seen>,
+    /// Where a server goes on: its slug, and the id of its last event.
+    after: Option<(String, HeaderValue)>,
 }
 
 impl WorkspaceStream {
@@ -110,6 +97,7 @@ impl WorkspaceStream {
         loop {
             tokio::select! {
                 _ = newest.changed() => return Ok(()),
+                () = self.session.ended() => return Ok(()),
                 Some(event) = waiting.recv() => {
                     self.outlet.send(event).await;
                     quiet_since = Instant::now();
@@ -149,7 +137,9 @@ impl WorkspaceStream {
                 let (gateway, caller) = (Arc::clone(&self.gateway), Rc::clone(&self.caller));
                 let (session, events) = (Arc::clone(&self.session), self.events.clone());
                 let id = server.id.clone();
-                self.servers.insert(id, ServerStream::start(gateway, caller, session, server, events));
+                let after = self.after.take_if(|(slug, _)| *slug == server.slug.as_str()).map(|(_, id)| id);
+                let stream = ServerStream::start(gateway, caller, session, server, events, after);
+                self.servers.insert(id, stream);
             }
         }
     }

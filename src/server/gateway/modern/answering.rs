@@ -26,7 +26,7 @@ use crate::server::gateway::problem::{
     INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error,
 };
 use crate::server::gateway::relay::{OnWorkspace, Passage};
-use crate::server::gateway::sessions::Session;
+use crate::server::gateway::sessions::{Answering, Session};
 use crate::server::gateway::single::accepted;
 use crate::server::gateway::upstream::{Upstream, passing_headers};
 use crate::server::gateway::workspace_session::running;
@@ -76,11 +76,14 @@ impl Gateway {
         let Ok(session) = self.bridges.session(self, caller) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
+        let answering = Answering::begin(&session);
         let asked = Asked { caller, session, envelope, passing: passing_headers(headers), body };
-        match &caller.route {
+        let mut response = match &caller.route {
             Route::Server(server) => self.modern_single(&asked, server).await,
             Route::Workspace => self.modern_workspace(&asked).await,
-        }
+        };
+        response.extensions_mut().insert(answering);
+        response
     }
 
     /// On the route of one server what the client says passes as it is; a server of the legacy

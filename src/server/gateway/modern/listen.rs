@@ -129,7 +129,7 @@ impl Gateway {
         let id: Value = serde_json::from_str(id).unwrap_or_default();
         let listening = Listening { filter, id, _held: held };
         let mut response = streamed(&describing, move |outlet| {
-            let all = RelayBody::new(|inner| gateway.workspace_stream(caller, session, inner));
+            let all = RelayBody::new(|inner| gateway.workspace_stream(caller, session, None, inner));
             listening.run(all, outlet)
         });
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
