@@ -112,8 +112,7 @@ impl Gateway {
             let asking = async {
                 match upstream.request(session, to.message.clone()).await? {
                     Answer::Stream(response) => {
-                        let reading =
-                            upstream.read_answer(session, *response, envelope.id(), LIST_LIMIT);
+                        let reading = upstream.read_answer(session, *response, envelope.id(), LIST_LIMIT);
                         let message = reading.await?;
                         Ok(Some(message))
                     }

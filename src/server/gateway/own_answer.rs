@@ -131,7 +131,8 @@ impl Reading<'_> {
 /// Whether this is the answer to the request with this id; an error may come without one.
 fn is_answer(data: &[u8], id: &str) -> bool {
     Envelope::parse(data).is_ok_and(|envelope| {
-        let is_ours = is_same_id(envelope.id(), id) || (envelope.error().is_some() && envelope.id() == "null");
+        let is_ours =
+            is_same_id(envelope.id(), id) || (envelope.error().is_some() && envelope.id() == "null");
         envelope.kind() == Kind::Response && is_ours
     })
 }

@@ -97,7 +97,9 @@ impl Gateway {
             };
             if caller.member.scope.limits_tools() && envelope.method() == "tools/list" {
                 return match answered {
-                    Ok(answer) => Self::visible_tools(caller, &upstream, session, envelope.id(), answer).await,
+                    Ok(answer) => {
+                        Self::visible_tools(caller, &upstream, session, envelope.id(), answer).await
+                    }
                     Err(problem) => Self::failed(caller, server, envelope.id(), problem),
                 };
             }

@@ -174,9 +174,8 @@ impl Gateway {
         };
         let response = calling.await;
         record.watch(
-            response.unwrap_or_else(|problem| {
-                Self::failed(asked.caller, &server, asked.envelope.id(), problem)
-            }),
+            response
+                .unwrap_or_else(|problem| Self::failed(asked.caller, &server, asked.envelope.id(), problem)),
         )
     }
 
