@@ -108,6 +108,7 @@ mod tampering;
 mod tls_flow;
 mod token_scopes;
 mod tokens;
+mod unnamed_resources;
 mod upstream_connections;
 mod upstream_sessions;
 mod vault;

@@ -98,7 +98,7 @@ fn modern_message(method: &str, mut params: Value) -> Value {
 }
 
 /// One request of a client of the modern era.
-fn ask(
+pub fn ask(
     companion: &Companion,
     token: &str,
     slug: Option<&str>,

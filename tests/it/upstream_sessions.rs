@@ -239,9 +239,12 @@ fn a_changed_secret_ends_the_upstream_session_before_the_next_call() {
 const LOST: [(&str, &str); 5] = [
     ("404 Not Found", "gone"),
     ("404 Not Found", r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#),
-    ("400 Bad Request", r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request"},"id":null}"#),
-    ("400 Bad Request", r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request"}}"#),
-    ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Bad Request"}}"#),
+    (
+        "400 Bad Request",
+        r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"No valid session ID"},"id":null}"#,
+    ),
+    ("400 Bad Request", r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Session unknown"}}"#),
+    ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Not initialized"}}"#),
 ];
 
 #[test]

@@ -10,7 +10,7 @@ use crate::harness::{Companion, Upstream};
 
 /// An upstream with prompts and resources of this scheme. It answers each request about one of
 /// them with the parameters it got, and knows `<scheme>:1` and `<scheme>:t/...` only.
-fn library(scheme: &'static str) -> Upstream {
+pub fn library(scheme: &'static str) -> Upstream {
     Upstream::start(move |request| {
         let asked = request.json();
         let Some(id) = asked.get("id") else { return http_answer("202 Accepted", &[], "") };

@@ -4,7 +4,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
 use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
+use super::candidates::TRY_TIME;
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
 use super::modern::{Cancellable, ModernCall};
@@ -22,15 +22,12 @@ use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, Upstr
 use super::relay::{OnWorkspace, Passage};
 use super::sessions::Session;
 use super::single::accepted;
-use super::upstream::{Upstream, passing_headers};
+use super::upstream::passing_headers;
 use super::workspace_session::{Subscription, running};
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
 use crate::server::response::{RequestId, error_answer, json_answer};
 use crate::server::store::StoreError;
-
-/// How long one of several servers may take to say whether a resource is its own.
-const TRY_TIME: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Answers any message but `initialize`.
@@ -110,24 +107,27 @@ impl Gateway {
         headers: &HeaderMap,
         addressed: Vec<Addressed>,
     ) -> Response<AnswerBody> {
-        for to in addressed {
-            let passing = passing_headers(headers);
+        let passing = passing_headers(headers);
+        for (to, upstream) in self.candidates(caller, session, &passing, addressed).await {
             let asking = async {
-                let upstream = Upstream::open(self, caller, to.server.clone(), passing.clone())?;
-                if !upstream.offers(session).await?.resources {
-                    return Ok(None);
-                }
                 match upstream.request(session, to.message.clone()).await? {
                     Answer::Stream(response) => {
                         let reading = upstream.read_answer(session, *response, envelope.id(), LIST_LIMIT);
                         let message = reading.await?;
-                        Ok(Some((upstream, message)))
+                        Ok(Some(message))
                     }
-                    Answer::Whole(..) => Ok::<_, UpstreamProblem>(None),
+                    Answer::Whole(..) => Ok(None),
                 }
             };
             let asked = tokio::time::timeout(TRY_TIME, asking).await;
-            let Ok(Ok(Some((upstream, message)))) = asked else { continue };
+            let message = match asked.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+                Ok(Some(message)) => message,
+                Ok(None) => continue,
+                Err(problem) => {
+                    self.note_failure(&to.server, upstream.fingerprint(), problem);
+                    continue;
+                }
+            };
             if Envelope::parse(&message).is_ok_and(|answer| answer.result().is_some()) {
                 note_subscription(session, envelope, &to);
                 let cancellable = Cancellable::new(session, envelope.id());

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::{Response, StatusCode};
 
 use super::message::Envelope;
@@ -102,7 +104,8 @@ pub(super) async fn of_request(response: Response<UpstreamBody>) -> Result<Answe
 }
 
 /// Sorts the answer to a request inside an upstream session; `None` if the upstream says
-/// that the session is lost: 404, or 400 with -32000.
+/// that the session is lost: 404, or 400 with -32000 and words of that kind. A server that says
+/// something else in this way has perhaps done its work.
 pub(super) async fn of_session_request(
     response: Response<UpstreamBody>,
 ) -> Result<Option<Answer>, UpstreamProblem> {
@@ -112,10 +115,51 @@ pub(super) async fn of_session_request(
             Ok(None)
         }
         StatusCode::BAD_REQUEST => match of_request(response).await? {
-            Answer::Whole(_, body) if error_code(&body) == Some(SERVER_ERROR) => Ok(None),
+            Answer::Whole(_, body) if speaks_of_a_session(&body) => Ok(None),
             answer => Ok(Some(answer)),
         },
         _ => of_request(response).await.map(Some),
+    }
+}
+
+/// Whether an error says that there is no such session, or none at all.
+fn speaks_of_a_session(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Error {
+        code: i32,
+        message: String,
+    }
+    let error = Envelope::parse(body).ok().and_then(|answer| answer.error());
+    let error = error.and_then(|error| serde_json::from_str::<Error>(error.get()).ok());
+    error.is_some_and(|error| {
+        let message = error.message.to_ascii_lowercase();
+        error.code == SERVER_ERROR && ["session", "initiali"].iter().any(|word| message.contains(word))
+    })
+}
+
+/// A JSON body that was read to its end, if it is the answer to the request with this id. An
+/// error without an id gets it.
+pub(super) fn checked(body: Vec<u8>, headers: &HeaderMap, id: &str) -> Result<Bytes, UpstreamProblem> {
+    if body.trim_ascii().is_empty() {
+        return Err(UpstreamProblem::Cut);
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        // Packed, and passed on so.
+        return Ok(body.into());
+    }
+    let Ok(envelope) = Envelope::parse(&body) else {
+        let unfinished = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err_and(|it| it.is_eof());
+        let cut =
+            unfinished && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
+        return Err(if cut { UpstreamProblem::Cut } else { UpstreamProblem::NotMcp });
+    };
+    let is_response = envelope.kind() == super::message::Kind::Response;
+    if is_response && is_same_id(envelope.id(), id) {
+        Ok(body.into())
+    } else if envelope.error().is_some() && envelope.id() == "null" {
+        Ok(with_own_id(body.into(), id))
+    } else {
+        Err(UpstreamProblem::NotMcp)
     }
 }
 

@@ -213,6 +213,12 @@ impl EventRelay {
             self.retry = Duration::from_millis(retry).min(MAX_RETRY);
         }
         let answer = fields.data.as_deref().filter(|data| self.is_answer(Some(data)));
+        if let (Some(workspace), Some(data)) = (&self.passage.workspace, fields.data.as_deref())
+            && workspace.session.is_bridge()
+            && is_of_the_older_era(data)
+        {
+            return self.passage.upstream.serve(workspace.opened.as_ref(), data).await;
+        }
         if let (Some(answer), Some(call)) = (answer, &self.passage.modern) {
             self.asked = call.asked(answer);
             if self.asked.is_some() {
@@ -268,4 +274,12 @@ mod tests {
         assert_eq!(wait_before(999, Duration::ZERO), Duration::from_secs(5));
         assert_eq!(wait_before(999, Duration::from_mins(1)), Duration::from_mins(1));
     }
+}
+
+/// What a client of the modern era does not get on a stream: requests, and log messages, which
+/// it would have to ask for each time.
+fn is_of_the_older_era(data: &[u8]) -> bool {
+    Envelope::parse(data).is_ok_and(|envelope| {
+        envelope.kind() == Kind::Request || envelope.method() == "notifications/message"
+    })
 }

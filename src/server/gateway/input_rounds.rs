@@ -9,10 +9,9 @@ use hyper::body::Bytes;
 use super::answer::{self, Answer};
 use super::event_relay::EventRelay;
 use super::event_splitter::event;
-use super::message::Envelope;
 use super::modern::{InputRequired, Marker};
 use super::problem::UpstreamProblem;
-use super::relay::{HOLD_LIMIT, ends_without_saying};
+use super::relay::HOLD_LIMIT;
 use super::relay_body::BrokenOff;
 use super::upstream_body::UpstreamBody;
 
@@ -90,11 +89,10 @@ impl EventRelay {
             self.send("\n\n").await;
             return Round::Over(Ok(()));
         }
-        let cut = ends_without_saying(&parts.headers) && Envelope::parse(&held).is_err();
-        if cut || held.trim_ascii().is_empty() {
-            return self.give_up(UpstreamProblem::Cut).await;
+        match answer::checked(held, &parts.headers, &self.awaited) {
+            Ok(held) => self.whole(&held).await,
+            Err(problem) => self.give_up(problem).await,
         }
-        self.whole(&held).await
     }
 
     /// Hands a piece of the stream to the client.

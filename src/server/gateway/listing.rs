@@ -204,7 +204,7 @@ impl Gateway {
     }
 
     /// One server's part of a list: what it gave in time, and what went wrong. Its standing is noted.
-    async fn part_of_list(
+    pub(super) async fn part_of_list(
         &self,
         session: &Session,
         kind: ListKind,

@@ -13,6 +13,7 @@ mod batch;
 mod call_outcome;
 mod call_record;
 mod calling;
+mod candidates;
 mod capabilities;
 mod connect_diagnosis;
 mod connection;

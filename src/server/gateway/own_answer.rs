@@ -93,7 +93,7 @@ impl Reading<'_> {
                 if is_answer(&data, self.id) {
                     return Ok(Some(data.into()));
                 }
-                self.serve(&data).await;
+                self.upstream.serve(self.made_in.as_ref(), &data).await;
             }
         }
         if let Some(id) = reader.last_id.take().filter(|_| self.made_in.is_some()) {
@@ -106,9 +106,12 @@ impl Reading<'_> {
         let last = reader.push(b"\n\n").pop().filter(|data| is_answer(data, self.id));
         Ok(last.map(Bytes::from))
     }
+}
 
-    /// Answers a request of the server's.
-    async fn serve(&self, data: &[u8]) {
+impl Upstream {
+    /// Answers a request that the server makes of a client where there is none to be asked.
+    /// Other messages are for nobody.
+    pub(super) async fn serve(&self, made_in: Option<&UpstreamSession>, data: &[u8]) {
         let Ok(envelope) = Envelope::parse(data) else { return };
         if envelope.kind() != Kind::Request {
             return;
@@ -116,12 +119,12 @@ impl Reading<'_> {
         let id = envelope.id();
         let answer = match envelope.method() {
             "ping" => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into_bytes(),
-            _ => rpc_error(id, METHOD_NOT_FOUND, "the gateway asked this itself; there is no client to ask"),
+            _ => rpc_error(id, METHOD_NOT_FOUND, "there is no client here that could be asked"),
         };
-        match self.upstream.post(self.made_in.as_ref(), answer.into(), SHORT_TIME).await {
+        match self.post(made_in, answer.into(), SHORT_TIME).await {
             Ok(response) => answer::drain(response).await,
             Err(problem) => {
-                let server = &self.upstream.server.slug;
+                let server = &self.server.slug;
                 tracing::debug!(%server, %problem, "an answer did not reach the server");
             }
         }

@@ -11,15 +11,12 @@ use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING,
-};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::Notify;
 
 use super::answer::{self, Answer};
 use super::event_relay::EventRelay;
 use super::event_splitter::{EventSplitter, Fields, Part};
-use super::message::Envelope;
 use super::modern::{InputRequired, ModernCall};
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
@@ -126,10 +123,10 @@ impl Passage {
                 return self.failed(UpstreamProblem::TimedOut);
             };
             let Some(frame) = frame else {
-                let cut = ends_without_saying(&parts.headers) && Envelope::parse(&held).is_err();
-                if cut || held.trim_ascii().is_empty() {
-                    return self.failed(UpstreamProblem::Cut);
-                }
+                let held = match answer::checked(held, &parts.headers, &self.id) {
+                    Ok(held) => held,
+                    Err(problem) => return self.failed(problem),
+                };
                 if let Some(asked) = self.modern.as_ref().and_then(|call| call.asked(&held)) {
                     return self.asking(asked);
                 }
@@ -212,12 +209,6 @@ async fn copy(
             }
         }
     }
-}
-
-/// Whether the end of the connection is the only sign of the body's end.
-pub(super) fn ends_without_saying(headers: &HeaderMap) -> bool {
-    let coded = headers.contains_key(CONTENT_ENCODING);
-    !coded && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Of the upstream's headers only what describes its bytes.

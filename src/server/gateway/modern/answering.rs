@@ -45,7 +45,7 @@ pub(super) struct Asked<'a> {
     pub(super) caller: &'a Rc<Caller>,
     pub(super) session: Arc<Session>,
     pub(super) envelope: &'a Envelope<'a>,
-    passing: HeaderMap,
+    pub(super) passing: HeaderMap,
     body: Bytes,
 }
 
@@ -161,40 +161,35 @@ impl Gateway {
     async fn modern_addressed(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
         let found =
             self.address(asked.caller, asked.envelope, &asked.body, &asked.session.workspace.resources).await;
-        let addressed = match found {
+        let mut addressed = match found {
             Ok(addressed) => addressed,
             Err(error) => return store_failed(asked.caller, error),
         };
-        let mut last = None;
-        for to in addressed {
-            let server = to.server.clone();
-            let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
-            let calling = async {
-                let upstream = Upstream::open(self, asked.caller, to.server, asked.passing.clone())?;
-                let members = members_for(asked.envelope.method());
-                self.bridged(asked, upstream, to.message, members).await
-            };
-            let called = self.while_served(asked.caller, &server, Box::pin(calling)).await;
-            match called.unwrap_or(Err(UpstreamProblem::Removed)) {
-                Ok(response) => return record.watch(response),
-                Err(problem) => {
-                    last =
-                        Some(record.watch(Self::failed(asked.caller, &server, asked.envelope.id(), problem)));
-                }
-            }
+        if addressed.len() > 1 {
+            return self.modern_try_each(asked, addressed).await;
         }
-        last.unwrap_or_else(|| {
-            failure(asked.envelope.id(), INVALID_PARAMS, "nothing here has that name; see the list")
-        })
+        let Some(to) = addressed.pop() else { return unknown_name(asked.envelope.id()) };
+        let server = to.server.clone();
+        let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
+        let calling = async {
+            let upstream = Upstream::open(self, asked.caller, to.server, asked.passing.clone())?;
+            self.bridged(asked, upstream, to.message).await
+        };
+        let called = self.while_served(asked.caller, &server, Box::pin(calling)).await;
+        let response = called.unwrap_or(Err(UpstreamProblem::Removed));
+        record.watch(
+            response
+                .unwrap_or_else(|problem| Self::failed(asked.caller, &server, asked.envelope.id(), problem)),
+        )
     }
 
-    /// Sends a request to a server of either era; the results of the legacy era get `members`.
-    async fn bridged(
+    /// Sends a request to a server of either era; the results of the legacy era get what they
+    /// lack.
+    pub(super) async fn bridged(
         self: &Arc<Self>,
         asked: &Asked<'_>,
         upstream: Upstream,
         message: Bytes,
-        members: &str,
     ) -> Result<Response<AnswerBody>, UpstreamProblem> {
         let opened = upstream.session(&asked.session).await?;
         if opened.modern {
@@ -214,6 +209,7 @@ impl Gateway {
         let response = passage.answer(answered).await;
         let kind = response.headers().get(CONTENT_TYPE);
         let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let members = members_for(asked.envelope.method());
         let mut marker = Marker::new(events, members, &own_id, client_id);
         let (parts, body) = response.into_parts();
         let body = match body {
@@ -261,6 +257,11 @@ fn discovered(id: &str, offers: &Capabilities) -> Response<AnswerBody> {
         result["instructions"] = text.as_str().into();
     }
     json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+}
+
+/// The answer for what no server of the workspace has.
+pub(super) fn unknown_name(id: &str) -> Response<AnswerBody> {
+    failure(id, INVALID_PARAMS, "nothing here has that name; see the list")
 }
 
 fn unknown_method(id: &str) -> Response<AnswerBody> {

@@ -16,6 +16,7 @@ mod questions;
 mod result_type;
 mod session_upstream;
 mod speak;
+mod trying;
 
 pub(super) use bridge_sessions::BridgeSessions;
 pub(super) use cancellable::{Cancellable, CancellableCalls};
