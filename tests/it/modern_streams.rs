@@ -181,6 +181,36 @@ fn a_closed_stream_cancels_the_call_of_a_legacy_server() {
 }
 
 #[test]
+fn a_modern_client_gets_no_requests_and_no_log_messages() {
+    let server = legacy(
+        |_| {},
+        |request, socket| {
+            let ask =
+                |id: Value, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {}});
+            say(socket, &ask(json!(0), "ping"));
+            say(socket, &ask(json!("e"), "elicitation/create"));
+            say(
+                socket,
+                &json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "x"}}),
+            );
+            let result = json!({"content": []});
+            say(socket, &json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": result}));
+        },
+    );
+    let companion = Companion::start();
+    companion.add_server("old", &server.url());
+    let token = companion.token("default");
+    let params = json!({"name": "old__talk", "arguments": {}});
+    let mut call = ask(&companion, &token, "tools/call", &json!(7), params);
+    let only = call.next().unwrap();
+    assert_eq!((&only["id"], &only["result"]["resultType"]), (&json!(7), &json!("complete")), "{only}");
+    assert_eq!(call.next(), None);
+    // The server gets its answers from the gateway.
+    assert_eq!(server.wait_for_answer(&json!(0))["result"], json!({}));
+    assert_eq!(server.wait_for_answer(&json!("e"))["error"]["code"], -32601);
+}
+
+#[test]
 fn progress_is_a_sign_of_life_and_silence_is_not() {
     let server = legacy(
         |_| {},

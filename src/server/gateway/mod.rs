@@ -216,7 +216,13 @@ impl Gateway {
         let standing = Standing::new(project, in_use, caller.member.clone(), served_by);
         tokio::select! {
             done = work => Some(done),
-            () = standing.lost() => None,
+            () = standing.lost() => {
+                if !self.project.authenticator.still_accepts(&caller.member).await.unwrap_or(true) {
+                    // Whoever watches the token ends all of it in a moment, and says why.
+                    std::future::pending::<()>().await;
+                }
+                None
+            }
         }
     }
 
