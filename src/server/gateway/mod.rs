@@ -24,6 +24,7 @@ mod inject;
 mod input_rounds;
 mod inward;
 mod listing;
+mod long_message;
 mod message;
 mod modern;
 mod naming;
