@@ -98,9 +98,10 @@ impl AnswerReader {
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
             let too_long = std::mem::take(&mut self.too_long);
-            self.found = match too_long {
-                true => begins_as_answer(&message).then_some(Outcome::Success),
-                false => outcome_of(&message),
+            self.found = if too_long {
+                begins_as_answer(&message).then_some(Outcome::Success)
+            } else {
+                outcome_of(&message)
             };
         } else if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
@@ -206,10 +207,10 @@ mod tests {
         let long = format!("data: {}\n\n", TOOL.replace("[]", &format!("[\"{}\"]", "x".repeat(LOOK_LIMIT))));
         assert_eq!(read("text/event-stream", None, &long, 1000), Outcome::Success);
         let note = long.replace("\"result\"", "\"method\":\"x\",\"params\"");
-        let none = Outcome::Upstream("no_answer");
-        assert_eq!(read("text/event-stream", None, &note, 1000), none);
-        assert_eq!(read("text/event-stream", None, &note, note.len()), none);
-        for (id, outcome) in [("id: 7\ndata:\n\n", Outcome::GoesOn), ("id: 7\n\nid:\n\n", none)] {
+        let unanswered = Outcome::Upstream("no_answer");
+        assert_eq!(read("text/event-stream", None, &note, 1000), unanswered);
+        assert_eq!(read("text/event-stream", None, &note, note.len()), unanswered);
+        for (id, outcome) in [("id: 7\ndata:\n\n", Outcome::GoesOn), ("id: 7\n\nid:\n\n", unanswered)] {
             assert_eq!(read("text/event-stream", None, id, 3), outcome, "{id:?}");
             assert_eq!(
                 read("text/event-stream", None, &format!("{id}data: {TOOL}\n\n"), 3),

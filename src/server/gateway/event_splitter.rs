@@ -38,8 +38,8 @@ pub(super) struct EventSplitter {
     last_was_cr: bool,
     /// Whether the event is passing in pieces.
     passing: bool,
-    /// Whether the event is no answer, and too long to be held if it were one.
-    long_request: bool,
+    /// How much of the event is held, once it is too long for an answer.
+    limit: Option<usize>,
 }
 
 impl EventSplitter {
@@ -51,13 +51,14 @@ impl EventSplitter {
             piece = &piece[length..];
             let held = std::mem::take(&mut self.held);
             let passing = std::mem::replace(&mut self.passing, false);
-            self.long_request = false;
+            self.limit = None;
             parts.push(if passing { Part::Piece(held) } else { Part::Event(held) });
         }
         self.held.extend_from_slice(piece);
         if !self.passing && self.held.len() > EVENT_LIMIT {
-            self.long_request = self.long_request || !is_long_answer(&self.held);
-            self.passing = !self.long_request || self.held.len() > REQUEST_LIMIT;
+            let held = &self.held;
+            let limit_of = || if is_long_answer(held) { EVENT_LIMIT } else { REQUEST_LIMIT };
+            self.passing = held.len() > *self.limit.get_or_insert_with(limit_of);
         }
         if self.passing && !self.held.is_empty() {
             parts.push(Part::Piece(std::mem::take(&mut self.held)));
