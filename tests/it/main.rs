@@ -52,6 +52,7 @@ mod keyring_trouble;
 mod large_results;
 mod layers;
 mod legacy_transport;
+mod long_events;
 mod lookalike_headers;
 mod mcp_servers;
 mod mcp_test;

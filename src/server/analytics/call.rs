@@ -12,6 +12,9 @@ const TOOL_NAME_BYTES: usize = 128;
 pub enum Outcome {
     /// With a result.
     Success,
+    /// With an early end of the stream, after which the client asks for the rest itself. It
+    /// counts as a success and says nothing of the server's health.
+    GoesOn,
     /// With a result that says `isError`.
     ToolError,
     /// With a JSON-RPC error of the server's.
@@ -26,7 +29,7 @@ impl Outcome {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Success => "success",
+            Self::Success | Self::GoesOn => "success",
             Self::ToolError => "tool_error",
             Self::RpcError => "rpc_error",
             Self::Upstream(reason) => reason,
@@ -36,7 +39,7 @@ impl Outcome {
 
     /// Whether the member got a result that is no error.
     pub fn is_success(self) -> bool {
-        self == Self::Success
+        matches!(self, Self::Success | Self::GoesOn)
     }
 }
 

@@ -77,7 +77,7 @@ impl ServerStats {
         }
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match call.outcome {
-            Outcome::ClientLeft => {}
+            Outcome::ClientLeft | Outcome::GoesOn => {}
             Outcome::Upstream(reason) => {
                 *failing = Some((failing.map_or(call.at, |(since, _)| since), reason));
             }
@@ -157,6 +157,7 @@ mod tests {
         assert_eq!(after(1, Outcome::ClientLeft), Health::Unknown);
         assert_eq!(after(2, Outcome::Upstream("cut")), Health::Failing(2, "cut"));
         assert_eq!(after(3, Outcome::ClientLeft), Health::Failing(2, "cut"));
+        assert_eq!(after(3, Outcome::GoesOn), Health::Failing(2, "cut"));
         assert_eq!(after(4, Outcome::Upstream("timed_out")), Health::Failing(2, "timed_out"));
         assert_eq!(after(5, Outcome::RpcError), Health::Answers);
         assert_eq!(after(6, Outcome::Upstream("cut")), Health::Failing(6, "cut"));

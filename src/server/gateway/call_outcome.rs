@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::long_message::begins_as_answer;
 use super::message::{Envelope, Kind};
 use super::problem::reason_in;
 use crate::server::analytics::Outcome;
@@ -23,6 +24,8 @@ pub(super) struct AnswerReader {
     too_long: bool,
     last_was_cr: bool,
     found: Option<Outcome>,
+    /// The client knows an event after which it can ask for the rest.
+    can_go_on: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl AnswerReader {
             _ => Form::Unreadable,
         };
         let (message, line) = (Vec::new(), Vec::new());
-        Self { form, message, line, too_long: false, last_was_cr: false, found: None }
+        Self { form, message, line, too_long: false, last_was_cr: false, found: None, can_go_on: false }
     }
 
     /// Looks at a piece.
@@ -65,6 +68,7 @@ impl AnswerReader {
             (None, Form::Unreadable) => Outcome::Success,
             (None, Form::Json) if self.too_long => Outcome::Success,
             (None, Form::Json) => outcome_of(&self.message).unwrap_or(Outcome::Upstream(NO_ANSWER)),
+            (None, Form::Events) if self.can_go_on => Outcome::GoesOn,
             (None, Form::Events) => Outcome::Upstream(NO_ANSWER),
         }
     }
@@ -93,25 +97,28 @@ impl AnswerReader {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
-            // What is over the bound is no progress note: it is taken for the answer.
             let too_long = std::mem::take(&mut self.too_long);
-            self.found = if too_long { Some(Outcome::Success) } else { outcome_of(&message) };
+            self.found = if too_long {
+                begins_as_answer(&message).then_some(Outcome::Success)
+            } else {
+                outcome_of(&message)
+            };
         } else if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
             self.too_long |= !(keep(&mut self.message, data) && keep(&mut self.message, b"\n"));
+        } else if let Some(id) = line.strip_prefix(b"id:") {
+            self.can_go_on = !id.trim_ascii().is_empty();
         }
         self.line = line;
         self.line.clear();
     }
 }
 
-/// Appends if that stays within the bound; a message that does not is dropped.
+/// Appends as much as stays within the bound; whether that is all.
 fn keep(kept: &mut Vec<u8>, piece: &[u8]) -> bool {
-    let fits = kept.len() + piece.len() <= LOOK_LIMIT;
-    if fits {
-        kept.extend_from_slice(piece);
-    }
-    fits
+    let room = LOOK_LIMIT.saturating_sub(kept.len()).min(piece.len());
+    kept.extend_from_slice(&piece[..room]);
+    room == piece.len()
 }
 
 /// What a message says, if it is an answer.
@@ -199,5 +206,16 @@ mod tests {
         assert_eq!(read("text/event-stream", None, &unfinished, 9), Outcome::Upstream("no_answer"));
         let long = format!("data: {}\n\n", TOOL.replace("[]", &format!("[\"{}\"]", "x".repeat(LOOK_LIMIT))));
         assert_eq!(read("text/event-stream", None, &long, 1000), Outcome::Success);
+        let note = long.replace("\"result\"", "\"method\":\"x\",\"params\"");
+        let unanswered = Outcome::Upstream("no_answer");
+        assert_eq!(read("text/event-stream", None, &note, 1000), unanswered);
+        assert_eq!(read("text/event-stream", None, &note, note.len()), unanswered);
+        for (id, outcome) in [("id: 7\ndata:\n\n", Outcome::GoesOn), ("id: 7\n\nid:\n\n", unanswered)] {
+            assert_eq!(read("text/event-stream", None, id, 3), outcome, "{id:?}");
+            assert_eq!(
+                read("text/event-stream", None, &format!("{id}data: {TOOL}\n\n"), 3),
+                Outcome::ToolError
+            );
+        }
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::Frame;
 use hyper::header::HeaderValue;
 
 use super::answer;
-use super::event_splitter::{EventSplitter, Fields, Part, event};
+use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer};
 use super::input_rounds::Round;
 use super::message::{Envelope, Kind};
 use super::modern::{InputRequired, Marker};
@@ -53,6 +53,8 @@ pub(super) struct EventRelay {
     pub(super) passage: Passage,
     pub(super) outlet: Outlet,
     answered: bool,
+    /// Whether the last part was a piece of a long event.
+    in_pieces: bool,
     /// The id of the request as the server knows it.
     pub(super) awaited: String,
     /// What the server wants of the client before it answers.
@@ -67,7 +69,17 @@ impl EventRelay {
     pub(super) fn new(passage: Passage, outlet: Outlet) -> Self {
         let awaited = passage.id.clone();
         let (answered, asked, marker, last_id) = (false, None, None, None);
-        Self { passage, outlet, answered, awaited, asked, marker, last_id, retry: DEFAULT_RETRY }
+        Self {
+            in_pieces: false,
+            passage,
+            outlet,
+            answered,
+            awaited,
+            asked,
+            marker,
+            last_id,
+            retry: DEFAULT_RETRY,
+        }
     }
 
     /// The stream of a call to which the server answered that it wants to know something.
@@ -175,6 +187,7 @@ impl EventRelay {
                     for part in splitter.push(&piece) {
                         self.pass(part).await;
                     }
+                    self.in_pieces = splitter.is_passing();
                     if self.asked.is_some() {
                         return End::Clean;
                     }
@@ -200,8 +213,8 @@ impl EventRelay {
         let held = match part {
             Part::Event(held) => held,
             Part::Piece(piece) => {
-                // Nothing but an answer is so long.
-                self.answered = true;
+                let is_first = !std::mem::replace(&mut self.in_pieces, true);
+                self.answered = self.answered || (is_first && is_long_answer(&piece));
                 return self.send(piece).await;
             }
         };

@@ -1,9 +1,13 @@
 //! Cuts a stream of server-sent events into its events, each with its own bytes, so that one
 //! can be looked at before it is passed on. An event that is too long to be held passes in
-//! pieces, unseen.
+//! pieces, unseen; but for answers, which need no translation, that is a longer one.
 
-/// Longest event that is held, in bytes.
+use super::long_message::begins_as_answer;
+
+/// Longest answer that is held, in bytes.
 const EVENT_LIMIT: usize = 1 << 20;
+/// Longest other message that is held, in bytes: a request with an image in it, for instance.
+const REQUEST_LIMIT: usize = 8 << 20;
 
 /// A part of the stream. All parts together are the stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) struct EventSplitter {
     last_was_cr: bool,
     /// Whether the event is passing in pieces.
     passing: bool,
+    /// How much of the event is held, once it is too long for an answer.
+    limit: Option<usize>,
 }
 
 impl EventSplitter {
@@ -45,10 +51,15 @@ impl EventSplitter {
             piece = &piece[length..];
             let held = std::mem::take(&mut self.held);
             let passing = std::mem::replace(&mut self.passing, false);
+            self.limit = None;
             parts.push(if passing { Part::Piece(held) } else { Part::Event(held) });
         }
         self.held.extend_from_slice(piece);
-        self.passing |= self.held.len() > EVENT_LIMIT;
+        if !self.passing && self.held.len() > EVENT_LIMIT {
+            let held = &self.held;
+            let limit_of = || if is_long_answer(held) { EVENT_LIMIT } else { REQUEST_LIMIT };
+            self.passing = held.len() > *self.limit.get_or_insert_with(limit_of);
+        }
         if self.passing && !self.held.is_empty() {
             parts.push(Part::Piece(std::mem::take(&mut self.held)));
         }
@@ -90,6 +101,11 @@ impl EventSplitter {
         }
         None
     }
+}
+
+/// Whether an event with this beginning is an answer.
+pub(super) fn is_long_answer(beginning: &[u8]) -> bool {
+    begins_as_answer(&Fields::of(beginning).data.unwrap_or_default())
 }
 
 /// Lines of an event, without their ends.

@@ -25,6 +25,7 @@ mod inject;
 mod input_rounds;
 mod inward;
 mod listing;
+mod long_message;
 mod message;
 mod modern;
 mod naming;
