@@ -131,7 +131,8 @@ async fn route(
 ) -> Result<Response<AnswerBody>, ApiError> {
     let base_url = core.shared.hosts.check(&request)?;
     match kind_of(request.uri().path()) {
-        "gateway" => Ok(core.shared.gateway.answer(&core.pool, request, request_id).await),
+        // On the heap: it is as large as all that a call can take.
+        "gateway" => Ok(Box::pin(core.shared.gateway.answer(&core.pool, request, request_id)).await),
         "admin" => admin_answer(core, request, request_id, base_url).await,
         "health" if request.uri().path() == routes::READYZ => {
             Ok(health::ready(core.shared.project.store.as_ref()).await)

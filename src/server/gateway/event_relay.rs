@@ -277,6 +277,14 @@ fn wait_before(resumes: u32, wanted: Duration) -> Duration {
     wanted.max(SHORTEST_RETRY * (1 + resumes / RESUMES_PER_STEP))
 }
 
+/// What a client of the modern era does not get on a stream: requests, and log messages, which
+/// it would have to ask for each time.
+fn is_of_the_older_era(data: &[u8]) -> bool {
+    Envelope::parse(data).is_ok_and(|envelope| {
+        envelope.kind() == Kind::Request || envelope.method() == "notifications/message"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,12 +295,4 @@ mod tests {
         assert_eq!(wait_before(999, Duration::ZERO), Duration::from_secs(5));
         assert_eq!(wait_before(999, Duration::from_mins(1)), Duration::from_mins(1));
     }
-}
-
-/// What a client of the modern era does not get on a stream: requests, and log messages, which
-/// it would have to ask for each time.
-fn is_of_the_older_era(data: &[u8]) -> bool {
-    Envelope::parse(data).is_ok_and(|envelope| {
-        envelope.kind() == Kind::Request || envelope.method() == "notifications/message"
-    })
 }
