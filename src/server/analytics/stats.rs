@@ -162,6 +162,6 @@ mod tests {
         assert_eq!(after(5, Outcome::RpcError), Health::Answers);
         assert_eq!(after(6, Outcome::Upstream("cut")), Health::Failing(6, "cut"));
         assert_eq!(after(7, Outcome::Success), Health::Answers);
-        assert_eq!((stats.snapshot().errors, stats.snapshot().calls()), (6, 7));
+        assert_eq!((stats.snapshot().errors, stats.snapshot().calls()), (6, 8));
     }
 }
