@@ -57,11 +57,11 @@ pub struct GlobalOptions {
     /// Time limit for the network, in seconds
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT, value_parser = timeout)]
     pub timeout: u64,
-    /// Trust only the certificates in this PEM file [env: AEROSTACK_CA_CERT]
+    /// Trust only this PEM file [env: AEROSTACK_CA_CERT]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colour: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: ColorChoice,
 }
 

@@ -23,7 +23,7 @@ use crate::server::settings::{ServerSettings, TlsFiles, UPSTREAM_PATIENCE};
 use crate::server::vault::SecretsKey;
 use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging, provisioning, tls};
 
-/// Run the companion server with a throw-away store and a demo MCP server
+/// Run a throw-away companion server with a demo MCP server
 ///
 /// Prints the variables that the other commands need. AEROSTACK_LOG sets the log's
 /// level (error, warn, info, debug, trace). Ctrl-C ends it and deletes its store.

@@ -2,14 +2,13 @@
 //! request, by which token, for which server, with what end. No path, no query, no value:
 //! people paste credentials into URLs.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper::Response;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::Body;
 
-use super::body::{AnswerBody, BodyError};
+use super::body::AnswerBody;
+use super::followed_body::{End, Follower, follow};
 use super::response::RequestId;
 
 /// What the gateway knows of a request; a response's extension.
@@ -51,10 +50,7 @@ impl AccessLine {
                 self.write("whole");
                 response
             }
-            AnswerBody::Streamed(_) => {
-                let followed = |body| FollowedBody { body, line: Some(self) };
-                response.map(|body| AnswerBody::Streamed(Box::pin(followed(body))))
-            }
+            AnswerBody::Streamed(_) => follow(response, self),
         }
     }
 
@@ -77,57 +73,16 @@ impl AccessLine {
     }
 }
 
-/// A streamed answer whose end the line waits for.
-struct FollowedBody {
-    body: AnswerBody,
-    line: Option<AccessLine>,
-}
-
-impl FollowedBody {
-    fn end(&mut self, how: &'static str) {
-        if let Some(line) = self.line.take() {
-            line.write(how);
-        }
-    }
-}
-
-impl Body for FollowedBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
-        match &frame {
-            Poll::Pending => {}
-            Poll::Ready(None) => this.end("whole"),
-            Poll::Ready(Some(Err(_))) => this.end("cut"),
-            Poll::Ready(Some(Ok(piece))) => {
-                if let (Some(line), Some(data)) = (&mut this.line, piece.data_ref()) {
-                    line.bytes += data.len() as u64;
-                }
-                if this.body.is_end_stream() {
-                    this.end("whole");
-                }
-            }
-        }
-        frame
+impl Follower for AccessLine {
+    fn passed(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for FollowedBody {
-    fn drop(&mut self) {
-        self.end("left");
+    fn ended(self, end: End) {
+        self.write(match end {
+            End::Whole => "whole",
+            End::Cut => "cut",
+            End::Left => "left",
+        });
     }
 }

@@ -10,6 +10,7 @@ pub mod clock;
 mod connections;
 pub mod demo_upstream;
 pub mod error;
+mod followed_body;
 pub mod gateway;
 mod head_tap;
 mod health;

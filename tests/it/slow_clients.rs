@@ -15,7 +15,7 @@ use crate::harness::http::{raw, read_answer};
 use crate::harness::mcp::{BOTH_TYPES, message};
 use crate::harness::program::until;
 use crate::harness::upstream::read_request;
-use crate::harness::{Answer, Companion, McpSession, Upstream, mcp_answer, request};
+use crate::harness::{Answer, Companion, Upstream, mcp_answer, request};
 
 /// The bound is 15 seconds; the machine may be busy.
 const BOUND: Duration = Duration::from_secs(25);
@@ -177,11 +177,11 @@ fn a_message_of_brackets() {
         };
         let before = upstream.received_of("tools/call").len();
         for bomb in [nested(200), nested(4_000_000), "[".repeat(16 << 20), r#"{"a":"#.repeat(1 << 20)] {
-            let answer = post(&session, &bomb);
+            let answer = session.post(&bomb, &[]);
             assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!(-32600)));
         }
         assert_eq!(upstream.received_of("tools/call").len(), before);
-        assert!(post(&session, &nested(100)).json()["result"].is_object());
+        assert!(session.post(&nested(100), &[]).json()["result"].is_object());
     }
     let admin = companion.admin("POST", "/api/v1/admin/mcp-servers", None);
     assert_eq!(admin.status, 400);
@@ -190,17 +190,6 @@ fn a_message_of_brackets() {
     let bomb = r#"{"slug":"#.to_owned() + &"[".repeat(1_000_000);
     let path = "/api/v1/admin/mcp-servers";
     request(companion.address, "POST", path, &headers, bomb.as_bytes()).expect_error(400, "invalid_request");
-}
-
-fn post(session: &McpSession, body: &str) -> Answer {
-    let authorization = format!("Bearer {}", session.token);
-    let headers = [
-        ("Authorization", authorization.as_str()),
-        ("Content-Type", "application/json"),
-        ("Accept", BOTH_TYPES),
-        ("Mcp-Session-Id", session.id.as_str()),
-    ];
-    request(session.address, "POST", &session.path, &headers, body.as_bytes())
 }
 
 #[test]

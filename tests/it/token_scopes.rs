@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::mcp::{BOTH_TYPES, message};
+use crate::harness::mcp::message;
 use crate::harness::upstream::{Received, http_answer, json_answer};
-use crate::harness::{Answer, Companion, McpSession, Upstream, cli, mcp_answer, request};
+use crate::harness::{Answer, Companion, Upstream, cli, mcp_answer, request};
 
 const TOKENS: &str = "/api/v1/admin/workspaces/default/tokens";
 const LIST: &str = r#"[{"name":"get_one","inputSchema":{"type":"object","x":1.50}},{"name":"delete_all"} , {"name":"get_two"}]"#;
@@ -146,22 +146,11 @@ fn a_message_with_two_meanings_is_not_passed_on() {
         let session = scene.companion.session(&token, slug);
         let before = scene.requests();
         for body in bodies(prefix) {
-            let answer = post(&session, &body);
+            let answer = session.post(&body, &[]);
             assert!(answer.json()["error"]["code"].is_i64(), "{body}: {}", answer.text());
         }
         assert_eq!(scene.requests(), before, "nothing went upstream");
     }
-}
-
-fn post(session: &McpSession, body: &str) -> Answer {
-    let authorization = format!("Bearer {}", session.token);
-    let headers = [
-        ("Authorization", authorization.as_str()),
-        ("Content-Type", "application/json"),
-        ("Accept", BOTH_TYPES),
-        ("Mcp-Session-Id", session.id.as_str()),
-    ];
-    request(session.address, "POST", &session.path, &headers, body.as_bytes())
 }
 
 #[test]

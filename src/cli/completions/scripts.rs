@@ -11,9 +11,9 @@ use crate::cli::failure::Failure;
 /// Name of the program in the scripts.
 const PROGRAM: &str = "aerostack";
 /// The library's takes bash's words, which end at `:` and `=`.
-const BASH: &str = include_str!("scripts/aerostack.bash");
+const BASH: &str = include_str!("../../../completions/aerostack.bash");
 /// The library's runs what stands on the line.
-const POWERSHELL: &str = include_str!("scripts/aerostack.ps1");
+const POWERSHELL: &str = include_str!("../../../completions/aerostack.ps1");
 /// How the library's script for zsh ends: good for `source` only.
 const ZSH_END: &str = "compdef _clap_dynamic_completer_aerostack aerostack\n";
 /// In a file of `$fpath` the first completion runs the whole file as a function.

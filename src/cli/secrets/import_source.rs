@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use zeroize::Zeroizing;
 
 use super::entries::{Entries, Entry, Problem};
+use super::text_encoding::without_mark;
 use super::{env_file, json_file};
 use crate::api::secrets_batch::MAX_BATCH_BYTES;
 use crate::cli::bounded_input;
@@ -71,41 +72,17 @@ fn from_standard_input(
 }
 
 fn parse(bytes: &[u8], format: Option<Format>, entries: &mut Entries) {
-    let decoded;
-    let text = if let Some(rest) = bytes.strip_prefix(b"\xff\xfe") {
-        decoded = from_utf16(rest, u16::from_le_bytes);
-        &decoded
-    } else if let Some(rest) = bytes.strip_prefix(b"\xfe\xff") {
-        decoded = from_utf16(rest, u16::from_be_bytes);
-        &decoded
-    } else {
-        &Ok(Zeroizing::new(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).to_vec()))
-    };
-    let text = match text {
+    let text = match without_mark(bytes) {
         Ok(text) => text,
-        Err(line) => return entries.problem(*line, Problem::NotUtf16),
+        Err(line) => return entries.problem(line, Problem::NotUtf16),
     };
     // No line of a .env file can begin with a brace.
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     let found = if first == Some(&b'{') { Format::Json } else { Format::Env };
     match format.unwrap_or(found) {
-        Format::Env => env_file::read(text, entries),
-        Format::Json => json_file::read(text, entries),
+        Format::Env => env_file::read(&text, entries),
+        Format::Json => json_file::read(&text, entries),
     }
-}
-
-/// The text as UTF-8, or the line on which it stops being UTF-16.
-fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<Vec<u8>>, usize> {
-    // Room for the longest text, so that no unwiped copy is left behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 2 * 3));
-    let mut line = 1;
-    let (pairs, odd) = bytes.as_chunks::<2>();
-    for character in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
-        let character = character.map_err(|_| line)?;
-        line += usize::from(character == '\n');
-        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-    if odd.is_empty() { Ok(text) } else { Err(line) }
 }
 
 #[cfg(test)]

@@ -29,28 +29,31 @@ pub(super) fn mark(bytes: &[u8]) -> Mark {
     }
 }
 
-/// The text without its mark, as UTF-8; `None` if it is not the UTF-16 that its mark says.
-pub(super) fn without_mark(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// The text without its mark, as UTF-8.
+///
+/// # Errors
+/// The line, from 1, on which it stops being the UTF-16 that its mark says.
+pub(super) fn without_mark(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, usize> {
     if let Some(rest) = bytes.strip_prefix(UTF_16_LITTLE) {
         return from_utf16(rest, u16::from_le_bytes);
     }
     if let Some(rest) = bytes.strip_prefix(UTF_16_BIG) {
         return from_utf16(rest, u16::from_be_bytes);
     }
-    Some(Zeroizing::new(bytes.strip_prefix(UTF_8).unwrap_or(bytes).to_vec()))
+    Ok(Zeroizing::new(bytes.strip_prefix(UTF_8).unwrap_or(bytes).to_vec()))
 }
 
-fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<Vec<u8>>> {
+fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<Vec<u8>>, usize> {
     let (pairs, odd) = bytes.as_chunks::<2>();
-    if !odd.is_empty() {
-        return None;
-    }
     // Room for the longest text, so that no unwiped copy is left behind.
     let mut text = Zeroizing::new(Vec::with_capacity(pairs.len() * 3));
+    let mut line = 1;
     for character in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
-        text.extend_from_slice(character.ok()?.encode_utf8(&mut [0; 4]).as_bytes());
+        let character = character.map_err(|_| line)?;
+        line += usize::from(character == '\n');
+        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
-    Some(text)
+    if odd.is_empty() { Ok(text) } else { Err(line) }
 }
 
 #[cfg(test)]
@@ -58,7 +61,7 @@ mod tests {
     use super::*;
 
     fn text(bytes: &[u8]) -> Option<String> {
-        without_mark(bytes).map(|text| String::from_utf8(text.to_vec()).unwrap())
+        without_mark(bytes).ok().map(|text| String::from_utf8(text.to_vec()).unwrap())
     }
 
     #[test]
@@ -84,5 +87,8 @@ mod tests {
         // Half a character, half a pair.
         assert_eq!(text(b"\xff\xfea"), None);
         assert_eq!(text(b"\xff\xfe\x3d\xd8"), None);
+        // The line is told: of the half pair, and of what is left over.
+        assert_eq!(without_mark(b"\xff\xfea\0\n\0\x3d\xd8").err(), Some(2));
+        assert_eq!(without_mark(b"\xff\xfe\n\0\n\0a").err(), Some(3));
     }
 }

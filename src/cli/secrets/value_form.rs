@@ -93,7 +93,7 @@ impl ValueForm {
         if source == Source::File && !self.trim && !self.compact_json {
             return if self.base64 { Ok(()) } else { Err(FormProblem::MarkInFile) };
         }
-        formed.bytes = without_mark(&formed.bytes).ok_or(FormProblem::NotUtf16)?;
+        formed.bytes = without_mark(&formed.bytes).map_err(|_| FormProblem::NotUtf16)?;
         let said = if mark == Mark::Utf16 { "decoded UTF-16" } else { "removed the byte order mark" };
         formed.changes.push(said.to_owned());
         Ok(())
@@ -148,7 +148,7 @@ impl From<FormProblem> for Failure {
 
 /// Whether it is a text as it would be typed, with a byte order mark or without one.
 fn is_text(bytes: &[u8]) -> bool {
-    let text = without_mark(bytes);
+    let text = without_mark(bytes).ok();
     let text = text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
     text.is_some_and(|text| !text.chars().any(|one| one.is_control() && !matches!(one, '\t' | '\r' | '\n')))
 }

@@ -3,12 +3,11 @@
 //! record with `begin` and hands the response to `watch`; a record that is dropped before
 //! that is a client that left.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::Response;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::Deserialize;
 
@@ -17,11 +16,11 @@ use super::message::{Envelope, Kind};
 use super::problem::UpstreamProblem;
 use super::{Caller, Gateway, Route};
 use crate::server::analytics::{Call, Outcome, bounded_name};
-use crate::server::body::{AnswerBody, BodyError};
+use crate::server::body::AnswerBody;
 use crate::server::clock;
+use crate::server::followed_body::{End, Follower, follow};
 use crate::server::startup::Project;
 use crate::server::store::ServerRow;
-use std::sync::Arc;
 
 /// A call under way. Empty for messages that are no call.
 pub(super) struct CallRecord(Option<Started>);
@@ -93,8 +92,7 @@ impl CallRecord {
             self.finish(reader.end());
             return Response::from_parts(parts, body);
         }
-        let watched = WatchedBody { body, under_way: Some((reader, self)) };
-        Response::from_parts(parts, AnswerBody::Streamed(Box::pin(watched)))
+        follow(Response::from_parts(parts, body), UnderWay { reader, record: self })
     }
 
     fn end(&mut self, outcome: Outcome) {
@@ -124,49 +122,23 @@ fn tool_name(envelope: &Envelope<'_>) -> String {
     params.map(|params| params.name).unwrap_or_default()
 }
 
-/// An answer on its way, looked at as it passes.
-struct WatchedBody {
-    body: AnswerBody,
-    under_way: Option<(AnswerReader, CallRecord)>,
+/// A call whose answer is on its way.
+struct UnderWay {
+    reader: AnswerReader,
+    record: CallRecord,
 }
 
-impl Body for WatchedBody {
-    type Data = Bytes;
-    type Error = BodyError;
+impl Follower for UnderWay {
+    fn passed(&mut self, piece: &[u8]) {
+        self.reader.push(piece);
+    }
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
-        let ended = match &frame {
-            Poll::Pending => false,
-            Poll::Ready(Some(Ok(piece))) => {
-                if let (Some((reader, _)), Some(data)) = (&mut this.under_way, piece.data_ref()) {
-                    reader.push(data);
-                }
-                this.body.is_end_stream()
-            }
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Err(_))) => {
-                if let Some((_, record)) = this.under_way.take() {
-                    record.finish(Outcome::Upstream(UpstreamProblem::Cut.reason()));
-                }
-                false
-            }
-        };
-        if ended && let Some((reader, record)) = this.under_way.take() {
-            record.finish(reader.end());
+    fn ended(self, end: End) {
+        match end {
+            End::Whole => self.record.finish(self.reader.end()),
+            End::Cut => self.record.finish(Outcome::Upstream(UpstreamProblem::Cut.reason())),
+            // The record says so itself.
+            End::Left => drop(self.record),
         }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -41,6 +41,11 @@ impl McpSession {
 
     /// Posts one message with further headers.
     pub fn send(&self, message: &Value, more: &[(&str, &str)]) -> Answer {
+        self.post(&message.to_string(), more)
+    }
+
+    /// Posts a body of any kind with further headers.
+    pub fn post(&self, body: &str, more: &[(&str, &str)]) -> Answer {
         let authorization = format!("Bearer {}", self.token);
         let mut headers = vec![
             ("Authorization", authorization.as_str()),
@@ -51,7 +56,7 @@ impl McpSession {
             headers.push(("Mcp-Session-Id", self.id.as_str()));
         }
         headers.extend_from_slice(more);
-        request(self.address, "POST", &self.path, &headers, message.to_string().as_bytes())
+        request(self.address, "POST", &self.path, &headers, body.as_bytes())
     }
 
     /// Sends a request and reads the JSON-RPC answer, from JSON or from an event stream.
