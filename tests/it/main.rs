@@ -64,6 +64,7 @@ mod odd_answers;
 mod output;
 mod own_answers;
 mod packed_answers;
+mod parked_calls;
 mod peer_defects;
 mod peer_defects_values;
 mod plain_key_file;

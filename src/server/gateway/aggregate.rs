@@ -91,7 +91,13 @@ impl Gateway {
             caller: Rc::clone(caller),
             upstream,
             id: envelope.id().to_owned(),
-            workspace: Some(OnWorkspace { session: Arc::clone(session), outward, opened, _running: running }),
+            workspace: Some(OnWorkspace {
+                session: Arc::clone(session),
+                outward,
+                opened,
+                wanted: None,
+                _running: running,
+            }),
             modern,
         };
         record.watch(passage.answer(answered).await)

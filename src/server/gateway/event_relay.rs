@@ -170,6 +170,9 @@ impl EventRelay {
         let patience = self.passage.upstream.patience();
         let mut silent_since = Instant::now();
         loop {
+            if self.is_waiting_for_the_client() {
+                silent_since = Instant::now();
+            }
             let wait = KEEP_ALIVE_TIME.min(patience.saturating_sub(silent_since.elapsed()));
             let frame = match tokio::time::timeout(wait, body.frame()).await {
                 Err(_) if silent_since.elapsed() >= patience => return End::Silent,
@@ -209,6 +212,12 @@ impl EventRelay {
         End::Clean
     }
 
+    /// Whether the server was silent because it wants to know something.
+    fn is_waiting_for_the_client(&self) -> bool {
+        let workspace = self.passage.workspace.as_ref();
+        workspace.and_then(|workspace| workspace.wanted.as_ref()).is_some_and(|wanted| wanted.is_open())
+    }
+
     async fn pass(&mut self, part: Part) {
         let held = match part {
             Part::Event(held) => held,
@@ -230,6 +239,11 @@ impl EventRelay {
             && workspace.session.is_bridge()
             && is_of_the_older_era(data)
         {
+            if let (Some(wanted), Some(opened)) = (&workspace.wanted, &workspace.opened)
+                && (wanted.ask(data, opened) || wanted.takes_back(data))
+            {
+                return;
+            }
             return self.passage.upstream.serve(workspace.opened.as_ref(), data).await;
         }
         if let (Some(answer), Some(call)) = (answer, &self.passage.modern) {
@@ -277,11 +291,13 @@ fn wait_before(resumes: u32, wanted: Duration) -> Duration {
     wanted.max(SHORTEST_RETRY * (1 + resumes / RESUMES_PER_STEP))
 }
 
-/// What a client of the modern era does not get on a stream: requests, and log messages, which
-/// it would have to ask for each time.
+/// What a client of the modern era does not get on a stream: requests and what becomes of them,
+/// and log messages, which it would have to ask for each time.
 fn is_of_the_older_era(data: &[u8]) -> bool {
     Envelope::parse(data).is_ok_and(|envelope| {
-        envelope.kind() == Kind::Request || envelope.method() == "notifications/message"
+        let method = envelope.method();
+        envelope.kind() == Kind::Request
+            || ["notifications/message", "notifications/cancelled"].contains(&method)
     })
 }
 

@@ -74,7 +74,7 @@ use self::answer::SESSION_HEADER;
 use self::backoff::Backoff;
 use self::call_record::CalledServer;
 use self::in_use::SecretsInUse;
-use self::modern::{BridgeSessions, Eras, KnownSchemas};
+use self::modern::{BridgeSessions, Eras, KnownSchemas, ParkedCalls};
 use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Answering, Scope, Session, Sessions};
 use self::watched_body::{ServedBy, Standing};
@@ -106,6 +106,7 @@ pub struct Gateway {
     backoff: Backoff,
     schemas: KnownSchemas,
     bridges: BridgeSessions,
+    parked: ParkedCalls,
     /// Which secrets of each server were sent last.
     in_use: Arc<SecretsInUse>,
     /// When idle sessions are looked for again.
@@ -147,6 +148,7 @@ impl Gateway {
             backoff: Backoff::default(),
             schemas: KnownSchemas::default(),
             bridges: BridgeSessions::default(),
+            parked: ParkedCalls::default(),
             in_use: Arc::default(),
             next_sweep: AtomicI64::new(0),
             rate_limits: RateLimits::new(),

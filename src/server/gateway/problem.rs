@@ -156,7 +156,7 @@ pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 /// JSON-RPC: no such tool, or bad parameters.
 pub(super) const INVALID_PARAMS: i32 = -32602;
 /// JSON-RPC: it should have worked.
-const INTERNAL_ERROR: i32 = -32603;
+pub(super) const INTERNAL_ERROR: i32 = -32603;
 /// MCP: no such resource.
 pub(super) const RESOURCE_NOT_FOUND: i32 = -32002;
 /// MCP: the session is unknown or ended.

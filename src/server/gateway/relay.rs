@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::answer::{self, Answer};
 use super::event_relay::EventRelay;
 use super::event_splitter::{EventSplitter, Fields, Part};
-use super::modern::{InputRequired, ModernCall};
+use super::modern::{InputRequired, ModernCall, WantedInput};
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay_body::{BrokenOff, Outlet, RelayBody};
@@ -57,6 +57,8 @@ pub(super) struct OnWorkspace {
     pub(super) outward: Outward,
     /// The upstream session that the request was made in.
     pub(super) opened: Option<UpstreamSession>,
+    /// For a client of the modern era: what the server wants of it.
+    pub(super) wanted: Option<Arc<WantedInput>>,
     pub(super) _running: Running,
 }
 

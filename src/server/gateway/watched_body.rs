@@ -36,6 +36,11 @@ impl ServedBy {
     pub(super) fn of(server: &ServerRow) -> Self {
         Self { slug: server.slug.clone(), id: server.id.clone() }
     }
+
+    /// The server's id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// What a request or a stream stands on.

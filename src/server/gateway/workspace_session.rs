@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::capabilities::Capabilities;
 use super::message::{Envelope, Kind};
-use super::modern::{CancellableCalls, Questions, of_initialize};
+use super::modern::{CancellableCalls, Hearing, Questions, of_initialize};
 use super::naming::{NameInMessage, member};
 use super::resource_index::ResourceIndex;
 use super::server_requests::ServerRequests;
@@ -28,6 +28,8 @@ pub(super) struct WorkspaceSession {
     pub(super) server_requests: ServerRequests,
     /// What the gateway itself asked the client.
     pub(super) questions: Questions,
+    /// Calls of a client of the modern era whose servers may ask for something.
+    pub(super) hearing: Hearing,
     /// Calls that the client can cancel.
     pub(super) calls: CancellableCalls,
     client_capabilities: OnceLock<Value>,

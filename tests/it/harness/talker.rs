@@ -198,13 +198,23 @@ impl Listening {
         }
     }
 
+    /// A body that says how long it is.
+    fn whole(&mut self) -> Vec<u8> {
+        let length = self.head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.unwrap().parse().unwrap()];
+        self.reader.read_exact(&mut body).unwrap();
+        body
+    }
+
     /// A JSON answer, or the last message of a stream.
     pub fn answer(mut self) -> Value {
         if !self.head.contains("text/event-stream") {
-            let length = self.head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let mut body = vec![0; length.unwrap().parse().unwrap()];
-            self.reader.read_exact(&mut body).unwrap();
-            return serde_json::from_slice(&body).unwrap();
+            return serde_json::from_slice(&self.whole()).unwrap();
+        }
+        if self.head.contains("content-length: ") {
+            let body = String::from_utf8(self.whole()).unwrap();
+            let last = body.lines().filter_map(|line| line.strip_prefix("data: ")).next_back();
+            return serde_json::from_str(last.unwrap()).unwrap();
         }
         let mut last = Value::Null;
         while let Some(message) = self.next() {

@@ -5,40 +5,31 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Collected};
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::cancellation::CancelOnDrop;
 use super::check::check;
-use super::result_type::{MarkedBody, Marker};
-use super::{MODERN_VERSION, SERVER_INFO};
+use super::client_capabilities::declared;
+use super::legacy_call::request_state;
+use super::{CACHED, MODERN_VERSION, SERVER_INFO};
 use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
 use crate::server::gateway::call_record::CallRecord;
 use crate::server::gateway::capabilities::Capabilities;
-use crate::server::gateway::listing::{ListKind, one_page, own_request_id};
+use crate::server::gateway::listing::{ListKind, one_page};
 use crate::server::gateway::message::{Envelope, Kind};
-use crate::server::gateway::outward::{Outward, spliced};
 use crate::server::gateway::problem::{
     INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error,
 };
-use crate::server::gateway::relay::{OnWorkspace, Passage};
+use crate::server::gateway::relay::Passage;
 use crate::server::gateway::sessions::{Answering, Session};
 use crate::server::gateway::single::accepted;
 use crate::server::gateway::upstream::{Upstream, passing_headers};
-use crate::server::gateway::workspace_session::running;
 use crate::server::gateway::{Caller, Gateway, Route};
 use crate::server::response::{RequestId, error_answer, json_answer};
 use crate::server::store::{ServerRow, StoreError};
-
-/// What every result of this era has.
-const COMPLETE: &str = r#""resultType":"complete""#;
-/// What lists and resources have besides: the servers' own lists may differ for each token,
-/// and a rotation may change them at any time.
-const CACHED: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
 /// A request of a client of this era.
 pub(super) struct Asked<'a> {
@@ -46,6 +37,8 @@ pub(super) struct Asked<'a> {
     pub(super) session: Arc<Session>,
     pub(super) envelope: &'a Envelope<'a>,
     pub(super) passing: HeaderMap,
+    /// What the client can be asked for.
+    pub(super) capabilities: Value,
     body: Bytes,
 }
 
@@ -73,11 +66,13 @@ impl Gateway {
         if is_of_the_other_era(envelope.method()) {
             return unknown_method(envelope.id());
         }
-        let Ok(session) = self.bridges.session(self, caller) else {
+        let capabilities = declared(envelope);
+        let Ok(session) = self.bridges.session(self, caller, &capabilities) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
         let answering = Answering::begin(&session);
-        let asked = Asked { caller, session, envelope, passing: passing_headers(headers), body };
+        let asked =
+            Asked { caller, session, envelope, passing: passing_headers(headers), capabilities, body };
         let mut response = match &caller.route {
             Route::Server(server) => self.modern_single(&asked, server).await,
             Route::Workspace => self.modern_workspace(&asked).await,
@@ -102,7 +97,7 @@ impl Gateway {
                     Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
                         Self::visible_tools(asked.caller, &upstream, &asked.session, id, answer).await
                     }
-                    answered => self.passage(asked, upstream, None).answer(answered).await,
+                    answered => self.passage(asked, upstream).answer(answered).await,
                 })
             }
             Ok((false, _)) => {
@@ -113,15 +108,10 @@ impl Gateway {
         }
     }
 
-    fn passage(
-        self: &Arc<Self>,
-        asked: &Asked<'_>,
-        upstream: Upstream,
-        workspace: Option<OnWorkspace>,
-    ) -> Passage {
+    fn passage(self: &Arc<Self>, asked: &Asked<'_>, upstream: Upstream) -> Passage {
         let (gateway, caller, id) =
             (Arc::clone(self), Rc::clone(asked.caller), asked.envelope.id().to_owned());
-        Passage { gateway, caller, upstream, id, workspace, modern: None }
+        Passage { gateway, caller, upstream, id, workspace: None, modern: None }
     }
 
     async fn modern_workspace(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
@@ -165,6 +155,11 @@ impl Gateway {
             Ok(addressed) => addressed,
             Err(error) => return store_failed(asked.caller, error),
         };
+        if let Some(state) = request_state(asked.envelope)
+            && let Some(server_id) = self.parked.server_of(&state, &asked.caller.member)
+        {
+            addressed.retain(|to| to.server.id == server_id);
+        }
         if addressed.len() > 1 {
             return self.modern_try_each(asked, addressed).await;
         }
@@ -194,49 +189,9 @@ impl Gateway {
         let opened = upstream.session(&asked.session).await?;
         if opened.modern {
             let answered = upstream.request(&asked.session, message).await;
-            return Ok(self.passage(asked, upstream, None).answer(answered).await);
+            return Ok(self.passage(asked, upstream).answer(answered).await);
         }
-        // The session is shared by all clients of the token, and they all count from the same number.
-        let (client_id, own_id) = (asked.envelope.id(), format!("\"{}\"", own_request_id()));
-        let message = with_id(&message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
-        let cancelling = CancelOnDrop::new(self, asked, &upstream.server, &own_id);
-        let answered = upstream.request(&asked.session, message).await;
-        let session = Arc::clone(&asked.session);
-        let outward = Outward::new(&session, &upstream.server);
-        let running = running(&session, &own_id, &upstream.server.id);
-        let workspace = OnWorkspace { session, outward, opened: Some(opened), _running: running };
-        let passage = Passage { id: own_id.clone(), ..self.passage(asked, upstream, Some(workspace)) };
-        let response = passage.answer(answered).await;
-        let kind = response.headers().get(CONTENT_TYPE);
-        let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let members = members_for(asked.envelope.method());
-        let mut marker = Marker::new(events, members, &own_id, client_id);
-        let (parts, body) = response.into_parts();
-        let body = match body {
-            AnswerBody::Whole(whole) => {
-                cancelling.ended();
-                let bytes = whole.collect().await.map(Collected::to_bytes).unwrap_or_default();
-                AnswerBody::of(marker.push(&bytes))
-            }
-            streamed @ AnswerBody::Streamed(_) => {
-                AnswerBody::Streamed(Box::pin(MarkedBody::new(streamed, marker, cancelling)))
-            }
-        };
-        Ok(Response::from_parts(parts, body))
-    }
-}
-
-/// The message with another id.
-fn with_id(message: &[u8], id: &str) -> Option<Bytes> {
-    let envelope = Envelope::parse(message).ok()?;
-    spliced(message, &[(envelope.id(), id.to_owned())]).map(Bytes::from)
-}
-
-/// What goes into the results of a method that servers of the legacy era have too.
-fn members_for(method: &str) -> &'static str {
-    match method {
-        "resources/read" => CACHED,
-        _ => COMPLETE,
+        self.call_legacy(asked, upstream, opened, &message).await
     }
 }
 

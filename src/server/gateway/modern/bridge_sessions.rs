@@ -1,11 +1,12 @@
-//! Clients of the modern era have no session; most servers still want one. So each token has
-//! one session of the gateway's own, in which its sessions with such servers are held.
+//! Clients of the modern era have no session; most servers still want one. So each token has a
+//! session of the gateway's own, in which its sessions with such servers are held: one for all
+//! clients that can be asked for the same things.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::server::gateway::sessions::{Scope, Session};
 use crate::server::gateway::{Caller, Gateway, LEGACY_VERSIONS};
@@ -16,12 +17,15 @@ pub(super) const VERSION: &str = LEGACY_VERSIONS[0];
 /// Tokens that are remembered; those whose session has ended are forgotten first.
 const CAPACITY: usize = 16 * 1024;
 
-/// The session id of each token in its workspace.
+/// The ids of the sessions.
 #[derive(Default)]
-pub(in crate::server::gateway) struct BridgeSessions(Mutex<HashMap<(String, String), String>>);
+pub(in crate::server::gateway) struct BridgeSessions(Mutex<HashMap<Key, String>>);
+
+/// Workspace, token, and what the client can be asked for.
+type Key = (String, String, String);
 
 impl BridgeSessions {
-    /// The session of the caller, opened if there is none.
+    /// The session of a caller with these capabilities, opened if there is none.
     ///
     /// # Errors
     /// [`RandomnessFailed`] when the system gives no random bytes.
@@ -29,9 +33,10 @@ impl BridgeSessions {
         &self,
         gateway: &Arc<Gateway>,
         caller: &Caller,
+        capabilities: &Value,
     ) -> Result<Arc<Session>, RandomnessFailed> {
         let (sessions, member) = (&gateway.sessions, &caller.member);
-        let key = (member.workspace_id.clone(), member.token_id.clone());
+        let key = (member.workspace_id.clone(), member.token_id.clone(), capabilities.to_string());
         let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = ids.get(&key).and_then(|id| sessions.find(id, member, &Scope::Bridge)) {
             return Ok(session);
@@ -39,19 +44,18 @@ impl BridgeSessions {
         if ids.len() >= CAPACITY {
             ids.retain(|_, id| sessions.exists(id));
         }
-        let session = gateway.open_session(caller, Scope::Bridge, initialize(), VERSION)?;
+        let session = gateway.open_session(caller, Scope::Bridge, initialize(capabilities), VERSION)?;
         ids.insert(key, session.id.clone());
         Ok(session)
     }
 }
 
-/// The `initialize` that servers of the legacy era get. No capabilities: what such a server
-/// asks its client while it works cannot be put to a client of the modern era.
-pub(super) fn initialize() -> Bytes {
+/// The `initialize` that servers of the legacy era get.
+pub(super) fn initialize(capabilities: &Value) -> Bytes {
     let own = json!({"name": "aerostack-gateway", "version": env!("CARGO_PKG_VERSION")});
     let message = json!({
         "jsonrpc": "2.0", "id": "aerostack-initialize", "method": "initialize",
-        "params": {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": own},
+        "params": {"protocolVersion": VERSION, "capabilities": capabilities, "clientInfo": own},
     });
     message.to_string().into()
 }

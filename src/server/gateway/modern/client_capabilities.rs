@@ -5,6 +5,7 @@
 use hyper::body::Bytes;
 use serde_json::{Map, Value};
 
+use super::CLIENT_CAPABILITIES;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::member;
 
@@ -14,6 +15,20 @@ pub(in crate::server::gateway) fn of_initialize(initialize: &Bytes) -> Value {
     let said = params.and_then(|params| member(params, "capabilities"));
     said.and_then(|said| serde_json::from_str(said.get()).ok())
         .map_or_else(|| Value::Object(Map::new()), |said| reduced(&said))
+}
+
+/// What the client of a request of the modern era says in it, without what may stand in its
+/// parts: so many clients say the same.
+pub(in crate::server::gateway) fn declared(envelope: &Envelope<'_>) -> Value {
+    let meta = envelope.params().and_then(|params| member(params, "_meta"));
+    let said = meta.and_then(|meta| member(meta, CLIENT_CAPABILITIES));
+    let said = said.and_then(|said| serde_json::from_str::<Value>(said.get()).ok()).unwrap_or_default();
+    let mut known = reduced(&said);
+    let parts = known.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut);
+    for inside in parts.flat_map(Map::values_mut) {
+        *inside = Value::Object(Map::new());
+    }
+    known
 }
 
 /// Only what is asked for in the middle of a call, and only what is of the right type.
@@ -68,6 +83,20 @@ mod tests {
             let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": none});
             assert_eq!(of_initialize(&initialize.to_string().into()), json!({}));
         }
+    }
+
+    #[test]
+    fn a_request_says_what_its_client_can_do() {
+        let said = |capabilities: Value| {
+            let meta = json!({CLIENT_CAPABILITIES: capabilities});
+            let message =
+                json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"_meta": meta}});
+            declared(&Envelope::parse(message.to_string().as_bytes()).unwrap())
+        };
+        let known = json!({"roots": {}, "elicitation": {"form": {}, "url": {}}});
+        let more = json!({"roots": {"x": 1}, "elicitation": {"url": {"y": 2}, "form": {}}, "extensions": {}});
+        assert_eq!((said(more), said(known.clone())), (known.clone(), known));
+        assert_eq!((said(json!({})), said(json!([]))), (json!({}), json!({})));
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl Gateway {
             return failure(id, INVALID_PARAMS, "params.notifications is missing or not as it should be");
         };
         filter.resource_subscriptions.truncate(MAX_RESOURCES);
-        let Ok(session) = self.open_session(asked.caller, Scope::Bridge, initialize(), VERSION) else {
+        let Ok(session) = self.open_session(asked.caller, Scope::Bridge, initialize(&json!({})), VERSION)
+        else {
             return failure(id, INVALID_PARAMS, "no subscription can be opened now; try again");
         };
         session.workspace.announce(&Capabilities::everything());

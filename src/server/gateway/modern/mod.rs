@@ -3,31 +3,44 @@
 
 mod answering;
 mod bridge_sessions;
+mod call_body;
 mod cancellable;
 mod cancellation;
 mod check;
 mod client_capabilities;
 mod discover;
+mod hearing;
 mod input_required;
+mod legacy_call;
 mod listen;
 mod modern_call;
 mod param_headers;
+mod parked_calls;
 mod questions;
 mod result_type;
 mod session_upstream;
 mod speak;
 mod trying;
+mod wanted_input;
 
 pub(super) use bridge_sessions::BridgeSessions;
 pub(super) use cancellable::{Cancellable, CancellableCalls};
 pub(super) use client_capabilities::of_initialize;
 pub(super) use discover::Eras;
+pub(super) use hearing::Hearing;
 pub(super) use input_required::InputRequired;
 pub(super) use modern_call::ModernCall;
 pub(super) use param_headers::{KnownSchemas, ParamHeaders};
+pub(super) use parked_calls::ParkedCalls;
 pub(super) use questions::Questions;
 pub(super) use result_type::Marker;
+pub(super) use wanted_input::WantedInput;
 
+/// What every result of this era has.
+const COMPLETE: &str = r#""resultType":"complete""#;
+/// What lists and resources have besides: the servers' own may differ for each token, and a
+/// rotation may change them at any time.
+const CACHED: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 /// The version of this era.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";
 /// Header that says the method.

@@ -2,12 +2,7 @@
 //! for lists, how long they may be kept are put in where the result begins. The bytes are
 //! looked at as they pass, JSON or events, and nothing is held back.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use hyper::body::{Body, Bytes, Frame, SizeHint};
-
-use super::cancellation::CancelOnDrop;
+use hyper::body::Bytes;
 
 /// Longest member name that is compared.
 const NAME_LIMIT: usize = 16;
@@ -202,46 +197,6 @@ impl Marker {
                 false
             }
         }
-    }
-}
-
-/// A body whose results are marked. Dropping it before its end cancels the request.
-pub(super) struct MarkedBody<B> {
-    inner: B,
-    marker: Marker,
-    running: Option<CancelOnDrop>,
-}
-
-impl<B> MarkedBody<B> {
-    pub(super) fn new(inner: B, marker: Marker, running: CancelOnDrop) -> Self {
-        Self { inner, marker, running: Some(running) }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for MarkedBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.get_mut();
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(context));
-        if (frame.is_none() || this.inner.is_end_stream())
-            && let Some(running) = this.running.take()
-        {
-            running.ended();
-        }
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.marker.push(&data)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
 

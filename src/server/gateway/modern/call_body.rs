@@ -1,0 +1,238 @@
+//! The answer to a call at a server of the older era on its way to a client of the modern one.
+//! When the server asks for something, the client's answer ends with that, and the server's
+//! stream is kept open elsewhere until the client comes back.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use tokio::sync::mpsc;
+
+use super::legacy_call::OpenCall;
+use super::parked_calls::ParkedCall;
+use super::result_type::Marker;
+use crate::server::body::{AnswerBody, BodyError};
+use crate::server::gateway::Gateway;
+use crate::server::gateway::event_splitter::event;
+use crate::server::gateway::problem::{INTERNAL_ERROR, rpc_error};
+use crate::server::gateway::relay::KEEP_ALIVE;
+use crate::server::gateway::relay_body::BrokenOff;
+use crate::server::gateway::watched_body::Standing;
+
+/// How long the client may take to come back.
+const ANSWER_TIME: Duration = Duration::from_mins(10);
+/// Pieces of the server's stream that wait for the client; the server waits after that.
+const WAITING_PIECES: usize = 8;
+
+type Pieces = mpsc::Receiver<Result<Bytes, BrokenOff>>;
+
+/// Where the server's stream comes from.
+enum Source {
+    /// It is written here.
+    Here(AnswerBody),
+    /// A task keeps it open.
+    Kept(Pieces),
+}
+
+/// A body whose results are marked.
+pub(super) struct CallBody {
+    gateway: Arc<Gateway>,
+    /// `None` when nothing more comes.
+    source: Option<Source>,
+    is_events: bool,
+    marker: Marker,
+    call: Option<OpenCall>,
+    client_id: String,
+}
+
+impl CallBody {
+    fn new(gateway: &Arc<Gateway>, source: Source, is_events: bool, call: OpenCall, client_id: &str) -> Self {
+        let marker = Marker::new(is_events, call.members, &call.own_id, client_id);
+        let (gateway, client_id) = (Arc::clone(gateway), client_id.to_owned());
+        Self { gateway, source: Some(source), is_events, marker, call: Some(call), client_id }
+    }
+
+    /// The server's answer as the client is to see it.
+    pub(super) fn wrap(
+        gateway: &Arc<Gateway>,
+        response: Response<AnswerBody>,
+        call: OpenCall,
+        client_id: &str,
+    ) -> Response<AnswerBody> {
+        let is_events = is_event_stream(&response);
+        response.map(|body| {
+            if let Some(bytes) = body.whole() {
+                let mut marker = Marker::new(is_events, call.members, &call.own_id, client_id);
+                call.ended();
+                return AnswerBody::of(marker.push(&bytes));
+            }
+            let body = Self::new(gateway, Source::Here(body), is_events, call, client_id);
+            AnswerBody::Streamed(Box::pin(body))
+        })
+    }
+
+    /// What the server goes on to say in a call that waited for the client.
+    pub(super) fn resumed(
+        gateway: &Arc<Gateway>,
+        pieces: Pieces,
+        call: OpenCall,
+        client_id: &str,
+    ) -> Response<AnswerBody> {
+        let served_by = call.server().clone();
+        let body = Self::new(gateway, Source::Kept(pieces), true, call, client_id);
+        let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.extensions_mut().insert(served_by);
+        response
+    }
+
+    /// Whether the server asks for something that the client has to be told now.
+    fn has_to_ask(&self, context: &mut Context<'_>) -> bool {
+        let call = self.call.as_ref().filter(|_| self.is_events);
+        call.is_some_and(|call| call.wanted.poll_untold(context).is_ready())
+    }
+
+    /// Ends the client's answer with what the server asks for.
+    fn ask(&mut self) -> Option<Bytes> {
+        let (source, call) = (self.source.take()?, self.call.take()?);
+        let pieces = match source {
+            Source::Kept(pieces) => pieces,
+            Source::Here(body) => {
+                let mut response = Response::new(body);
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                waiting_pieces(&self.gateway, &call, std::future::ready(response))
+            }
+        };
+        Some(event(&park(&self.gateway, call, pieces, &self.client_id)).into())
+    }
+
+    fn ended(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.ended();
+        }
+    }
+}
+
+impl Body for CallBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.source {
+            None => return Poll::Ready(None),
+            Some(Source::Here(body)) => Pin::new(body).poll_frame(context),
+            Some(Source::Kept(pieces)) => pieces
+                .poll_recv(context)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(BodyError::from))),
+        };
+        match frame {
+            Poll::Pending if this.has_to_ask(context) => {
+                Poll::Ready(this.ask().map(|last| Ok(Frame::data(last))))
+            }
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(frame) => {
+                let is_last = matches!(&this.source, Some(Source::Here(body)) if body.is_end_stream());
+                if frame.is_none() || is_last {
+                    this.ended();
+                }
+                Poll::Ready(
+                    frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.marker.push(&data)))),
+                )
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            None => true,
+            Some(Source::Here(body)) => body.is_end_stream(),
+            Some(Source::Kept(_)) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+fn is_event_stream(response: &Response<AnswerBody>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Lets a call wait for its client: the answer that its request gets, a JSON-RPC message.
+pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, client_id: &str) -> Vec<u8> {
+    let requests = call.wanted.tell();
+    let Ok(state) = gateway.parked.park(ParkedCall { call, pieces }) else {
+        return rpc_error(client_id, INTERNAL_ERROR, "the system gives no random bytes; try again");
+    };
+    let result =
+        format!(r#"{{"resultType":"input_required","inputRequests":{requests},"requestState":"{state}"}}"#);
+    let gateway = Arc::clone(gateway);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(ANSWER_TIME).await;
+        gateway.parked.give_up(&state);
+    });
+    format!(r#"{{"jsonrpc":"2.0","id":{client_id},"result":{result}}}"#).into_bytes()
+}
+
+/// What a server says, as events, while nobody reads it. Its stream is kept open until it ends,
+/// the receiver is dropped, or the token or the server is not served any more.
+pub(super) fn waiting_pieces(
+    gateway: &Arc<Gateway>,
+    call: &OpenCall,
+    answering: impl Future<Output = Response<AnswerBody>> + 'static,
+) -> Pieces {
+    let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
+    let (project, in_use) = (Arc::clone(&gateway.project), Arc::clone(&gateway.in_use));
+    let standing = Standing::new(project, in_use, call.member().clone(), Some(call.server().clone()));
+    tokio::task::spawn_local(async move {
+        tokio::select! {
+            () = standing.lost() => {}
+            () = pieces.closed() => {}
+            () = pass(answering, &pieces) => {}
+        }
+    });
+    waiting
+}
+
+/// Passes a stream on. Of several signs of life one is enough.
+async fn pass(
+    answering: impl Future<Output = Response<AnswerBody>>,
+    pieces: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+) {
+    let response = answering.await;
+    let is_json = !is_event_stream(&response);
+    let mut body = response.into_body();
+    if is_json {
+        let _ = pieces.send(Ok(Bytes::from_static(b"event: message\ndata: "))).await;
+    }
+    while let Some(frame) = body.frame().await {
+        let piece = frame.map_err(|_| BrokenOff).map(|frame| frame.into_data().unwrap_or_default());
+        let piece = if is_json { piece.map(|piece| in_one_line(&piece)) } else { piece };
+        let is_sign_of_life = piece.as_ref().is_ok_and(|piece| piece == KEEP_ALIVE);
+        if is_sign_of_life && pieces.capacity() < WAITING_PIECES {
+            continue;
+        }
+        if pieces.send(piece).await.is_err() {
+            return;
+        }
+    }
+    if is_json {
+        let _ = pieces.send(Ok(Bytes::from_static(b"\n\n"))).await;
+    }
+}
+
+/// A piece of a JSON document, of which line ends are no part but between its tokens.
+fn in_one_line(piece: &[u8]) -> Bytes {
+    piece.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
+}

@@ -1,0 +1,264 @@
+//! Some servers of the legacy era ask their client on the GET stream of their session and not
+//! on that of the call. So while a client of the modern era that can be asked for something has
+//! a call at such a server, that stream is open too, and what is asked there is put to the call
+//! that it must belong to.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use hyper::header::{HeaderMap, HeaderValue};
+use tokio::sync::oneshot;
+
+use super::wanted_input::WantedInput;
+use crate::server::gateway::answer;
+use crate::server::gateway::event_relay::DEFAULT_RETRY;
+use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part};
+use crate::server::gateway::sessions::{Session, UpstreamSession};
+use crate::server::gateway::upstream::Upstream;
+use crate::server::gateway::upstream_body::UpstreamBody;
+use crate::server::gateway::watched_body::{ServedBy, Standing};
+use crate::server::gateway::{Caller, Gateway};
+use crate::server::store::ServerRow;
+
+/// How long a call waits for the stream; a server need not begin it before it has something to say.
+const OPENING_TIME: Duration = Duration::from_secs(1);
+/// How often it is looked whether calls are still under way, and how many looks without one
+/// close the stream.
+const LOOK_TIME: Duration = Duration::from_secs(10);
+const IDLE_LOOKS: u32 = 3;
+
+/// The calls of one session that may be asked for something, by the server's id.
+#[derive(Default)]
+pub(in crate::server::gateway) struct Hearing(Mutex<HashMap<String, Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    under_way: Vec<Weak<WantedInput>>,
+    /// Whether the stream of the upstream session with this id is open, or known not to exist.
+    heard: Option<HeaderValue>,
+}
+
+impl Hearing {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Calls>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call, as long as it lives.
+    pub(super) fn begin(&self, server_id: &str, wanted: &Arc<WantedInput>) {
+        let mut all = self.all();
+        let calls = all.entry(server_id.to_owned()).or_default();
+        calls.under_way.retain(|one| one.strong_count() > 0);
+        calls.under_way.push(Arc::downgrade(wanted));
+    }
+
+    /// Whether the stream of this upstream session has to be opened; who asks does it.
+    fn claim(&self, server_id: &str, session_id: &HeaderValue) -> bool {
+        let mut all = self.all();
+        let calls = all.entry(server_id.to_owned()).or_default();
+        calls.heard.replace(session_id.clone()).as_ref() != Some(session_id)
+    }
+
+    /// The stream is over; it may be opened again.
+    fn release(&self, server_id: &str, session_id: &HeaderValue) {
+        if let Some(calls) = self.all().get_mut(server_id) {
+            calls.heard.take_if(|heard| heard == session_id);
+        }
+    }
+
+    fn calls(&self, server_id: &str) -> Vec<Arc<WantedInput>> {
+        let all = self.all();
+        let calls = all.get(server_id).map(|calls| calls.under_way.as_slice()).unwrap_or_default();
+        calls.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Puts a message to the call it must belong to: the only one that does not wait for its
+    /// client already, else the only one. `false` if that cannot be told.
+    fn put(&self, server_id: &str, message: &[u8], made_in: &UpstreamSession) -> bool {
+        let calls = self.calls(server_id);
+        // Ids are unique in the session: all are told.
+        if calls.iter().filter(|call| call.takes_back(message)).count() > 0 {
+            return true;
+        }
+        let idle: Vec<_> = calls.iter().filter(|call| !call.is_open()).cloned().collect();
+        match (idle.as_slice(), calls.as_slice()) {
+            ([only], _) | (_, [only]) => only.ask(message, made_in),
+            _ => false,
+        }
+    }
+}
+
+impl Gateway {
+    /// Sees to it that the server is heard in this session while a call runs there.
+    pub(super) async fn hear(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        server: &ServerRow,
+        opened: &UpstreamSession,
+    ) {
+        // A server without sessions has nobody to ask.
+        let Some(id) = opened.id.clone() else { return };
+        if !session.workspace.hearing.claim(&server.id, &id) {
+            return;
+        }
+        let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
+        let (project, in_use) = (Arc::clone(&self.project), Arc::clone(&self.in_use));
+        let standing = Standing::new(project, in_use, caller.member.clone(), Some(ServedBy::of(server)));
+        let (is_open, open) = oneshot::channel();
+        let ear = Ear { gateway, caller, session, server: server.clone(), id, is_open: Some(is_open) };
+        tokio::task::spawn_local(async move {
+            let (session, server_id, id) = (Arc::clone(&ear.session), ear.server.id.clone(), ear.id.clone());
+            let has_stream = tokio::select! {
+                () = standing.lost() => true,
+                () = session.ended() => true,
+                has_stream = ear.listen() => has_stream,
+            };
+            if has_stream {
+                session.workspace.hearing.release(&server_id, &id);
+            }
+        });
+        let _ = tokio::time::timeout(OPENING_TIME, open).await;
+    }
+}
+
+/// Listens to one server.
+struct Ear {
+    gateway: Arc<Gateway>,
+    caller: Rc<Caller>,
+    session: Arc<Session>,
+    server: ServerRow,
+    /// The upstream session's.
+    id: HeaderValue,
+    is_open: Option<oneshot::Sender<()>>,
+}
+
+impl Ear {
+    /// Until no call is under way any more; `false` if there is no such stream.
+    async fn listen(mut self) -> bool {
+        let mut last_id = None;
+        loop {
+            let row = self.gateway.enabled_server(&self.caller.member, self.server.slug.as_str()).await;
+            let Some(row) = row.ok().flatten().filter(|row| row.id == self.server.id) else { return true };
+            let upstream = Upstream::open(&self.gateway, &self.caller, row, HeaderMap::new());
+            let Ok(upstream) = upstream else { return true };
+            let kept = self.session.slot(&self.server.id).lock().await.clone();
+            let is_same = |kept: &UpstreamSession| {
+                kept.id.as_ref() == Some(&self.id) && kept.fingerprint == upstream.fingerprint()
+            };
+            let Some(opened) = kept.filter(is_same) else { return true };
+            let Ok(response) = upstream.get(&opened, last_id.as_ref()).await else { return true };
+            if !answer::is_event_stream(&response) {
+                let is_lost = response.status() == hyper::StatusCode::NOT_FOUND;
+                answer::drain(response).await;
+                if is_lost {
+                    upstream.forget(&self.session, &opened).await;
+                }
+                return is_lost;
+            }
+            if let Some(is_open) = self.is_open.take() {
+                let _ = is_open.send(());
+            }
+            if self.follow(&upstream, &opened, response.into_body(), &mut last_id).await {
+                return true;
+            }
+            tokio::time::sleep(DEFAULT_RETRY).await;
+        }
+    }
+
+    /// Hears one connection to its end; whether nobody needs another one.
+    async fn follow(
+        &self,
+        upstream: &Upstream,
+        opened: &UpstreamSession,
+        mut body: UpstreamBody,
+        last_id: &mut Option<HeaderValue>,
+    ) -> bool {
+        let hearing = &self.session.workspace.hearing;
+        let (mut splitter, mut idle_looks) = (EventSplitter::default(), 0);
+        loop {
+            let frame = tokio::time::timeout(LOOK_TIME, body.frame()).await;
+            idle_looks = if hearing.calls(&self.server.id).is_empty() { idle_looks + 1 } else { 0 };
+            let piece = match frame {
+                Err(_) if idle_looks >= IDLE_LOOKS => return true,
+                Err(_) => continue,
+                Ok(Some(Ok(frame))) => frame.into_data().map_err(|_: Frame<_>| ()).unwrap_or_default(),
+                Ok(None | Some(Err(_))) => return body.is_outdated() || idle_looks > 0,
+            };
+            for part in splitter.push(&piece) {
+                let Part::Event(held) = part else { continue };
+                let fields = Fields::of(&held);
+                if let Some(id) = &fields.id {
+                    *last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
+                }
+                if let Some(data) = fields.data.filter(|data| !hearing.put(&self.server.id, data, opened)) {
+                    upstream.serve(Some(opened), &data).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Origin;
+
+    /// An upstream session.
+    pub fn opened() -> UpstreamSession {
+        UpstreamSession {
+            id: None,
+            protocol: HeaderValue::from_static("2025-11-25"),
+            fingerprint: [0; 32],
+            origin: Origin::of(&url::Url::parse("https://a.example/mcp").unwrap()).unwrap(),
+            offers: Arc::default(),
+            announced: true,
+            modern: false,
+        }
+    }
+
+    fn put(hearing: &Hearing, server_id: &str, message: &[u8]) -> bool {
+        hearing.put(server_id, message, &opened())
+    }
+
+    const ROOTS: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;
+
+    fn call(hearing: &Hearing) -> Arc<WantedInput> {
+        let wanted = Arc::new(WantedInput::new("tools/call", &json!({"roots": {}})));
+        hearing.begin("s", &wanted);
+        wanted
+    }
+
+    #[test]
+    fn a_request_goes_to_the_one_call_it_must_belong_to() {
+        let hearing = Hearing::default();
+        assert!(!put(&hearing, "s", ROOTS));
+        let first = call(&hearing);
+        assert!(!put(&hearing, "other", ROOTS) && put(&hearing, "s", ROOTS) && first.is_open());
+        let second = call(&hearing);
+        let two = br#"{"jsonrpc":"2.0","id":2,"method":"roots/list"}"#;
+        assert!(put(&hearing, "s", two) && second.is_open(), "the first waits already");
+        let three = br#"{"jsonrpc":"2.0","id":3,"method":"roots/list"}"#;
+        assert!(!put(&hearing, "s", three), "both wait");
+        let back = br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#;
+        assert!(put(&hearing, "s", back) && !second.is_open() && first.is_open());
+        drop((first, second));
+        assert!(!put(&hearing, "s", ROOTS));
+    }
+
+    #[test]
+    fn a_session_is_heard_once() {
+        let hearing = Hearing::default();
+        let (one, two) = (HeaderValue::from_static("1"), HeaderValue::from_static("2"));
+        assert!(hearing.claim("s", &one) && !hearing.claim("s", &one) && hearing.claim("t", &one));
+        hearing.release("s", &two);
+        assert!(!hearing.claim("s", &one));
+        hearing.release("s", &one);
+        assert!(hearing.claim("s", &one) && hearing.claim("s", &two));
+    }
+}

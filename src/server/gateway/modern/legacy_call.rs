@@ -1,0 +1,258 @@
+//! A call that a client of the modern era makes at a server of the older one. Such a server
+//! asks its client with requests in the middle of the call and waits. The client gets them as
+//! the result `input_required`, which ends its own request; the server's stream stays open
+//! until the client makes the call again, with the answers and the state it was given.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use hyper::body::Bytes;
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::answering::{Asked, failure};
+use super::call_body::{CallBody, park, waiting_pieces};
+use super::cancellation::CancelOnDrop;
+use super::parked_calls::ParkedCall;
+use super::wanted_input::WantedInput;
+use super::{CACHED, COMPLETE};
+use crate::server::auth::Member;
+use crate::server::body::AnswerBody;
+use crate::server::gateway::Gateway;
+use crate::server::gateway::answer;
+use crate::server::gateway::listing::own_request_id;
+use crate::server::gateway::message::Envelope;
+use crate::server::gateway::naming::{NameInMessage, member};
+use crate::server::gateway::outward::{Outward, spliced};
+use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem};
+use crate::server::gateway::relay::{OnWorkspace, Passage};
+use crate::server::gateway::sessions::{Answering, Session, UpstreamSession};
+use crate::server::gateway::upstream::{SHORT_TIME, Upstream};
+use crate::server::gateway::watched_body::ServedBy;
+use crate::server::gateway::workspace_session::running;
+use crate::server::response::json_answer;
+
+/// A call under way, as far as it outlives the client's request. Dropping it before its end
+/// tells the server that it was cancelled.
+pub(super) struct OpenCall {
+    session: Arc<Session>,
+    server: ServedBy,
+    pub(super) wanted: Arc<WantedInput>,
+    /// Of the method and of the parameters that stay the same; for calls that can wait only.
+    digest: Option<digest::Digest>,
+    /// The id by which the server knows it, as it is written.
+    pub(super) own_id: String,
+    /// JSON members that go into its result.
+    pub(super) members: &'static str,
+    cancelling: CancelOnDrop,
+    _answering: Answering,
+}
+
+impl OpenCall {
+    /// Whose it is.
+    pub(super) fn member(&self) -> &Member {
+        &self.session.member
+    }
+
+    /// Whether it is a call of this member's.
+    pub(super) fn is_of(&self, member: &Member) -> bool {
+        let own = self.member();
+        own.token_id == member.token_id && own.workspace_id == member.workspace_id
+    }
+
+    /// Where it was made.
+    pub(super) fn server(&self) -> &ServedBy {
+        &self.server
+    }
+
+    /// The answer has passed.
+    pub(super) fn ended(self) {
+        self.cancelling.ended();
+    }
+}
+
+impl Gateway {
+    /// Makes a call, or goes on with one that waits for the client.
+    pub(super) async fn call_legacy(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        upstream: Upstream,
+        mut opened: UpstreamSession,
+        message: &[u8],
+    ) -> Result<Response<AnswerBody>, UpstreamProblem> {
+        if let Some(state) = request_state(asked.envelope) {
+            return self.go_on(asked, &upstream, &state).await;
+        }
+        // The session is shared by all clients of the token, and they all count from the same number.
+        let own_id = format!("\"{}\"", own_request_id());
+        let message = with_id(message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
+        let (session, server) = (Arc::clone(&asked.session), ServedBy::of(&upstream.server));
+        let method = asked.envelope.method();
+        let wanted = Arc::new(WantedInput::new(method, &asked.capabilities));
+        if wanted.can_be() {
+            session.workspace.hearing.begin(&upstream.server.id, &wanted);
+            self.hear(asked.caller, &session, &upstream.server, &opened).await;
+            let now = upstream.session(&session).await?;
+            if now.id != opened.id {
+                // It turned out to be lost.
+                self.hear(asked.caller, &session, &upstream.server, &now).await;
+            }
+            opened = now;
+        }
+        let call = OpenCall {
+            session: Arc::clone(&session),
+            server,
+            wanted: Arc::clone(&wanted),
+            digest: wanted.can_be().then(|| digest_of(asked.envelope)),
+            own_id: own_id.clone(),
+            members: members_for(method),
+            cancelling: CancelOnDrop::new(self, asked, &upstream.server, &own_id),
+            _answering: Answering::begin(&session),
+        };
+        let outward = Outward::new(&session, &upstream.server);
+        let running = running(&session, &own_id, &upstream.server.id);
+        let workspace = OnWorkspace {
+            session: Arc::clone(&session),
+            outward,
+            opened: Some(opened),
+            wanted: Some(Arc::clone(&wanted)),
+            _running: running,
+        };
+        let (gateway, caller) = (Arc::clone(self), Rc::clone(asked.caller));
+        let passage =
+            Passage { gateway, caller, upstream, id: own_id, workspace: Some(workspace), modern: None };
+        let mut answering = Box::pin(made(passage, session, message));
+        tokio::select! {
+            biased;
+            response = &mut answering => Ok(CallBody::wrap(self, response, call, asked.envelope.id())),
+            () = wanted.untold() => {
+                // It came on another stream than the answer, of which there is nothing yet.
+                let pieces = waiting_pieces(self, &call, answering);
+                Ok(json_answer(StatusCode::OK, park(self, call, pieces, asked.envelope.id())))
+            }
+        }
+    }
+
+    /// Gives the server the client's answers, and the client the rest of the server's stream.
+    async fn go_on(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        upstream: &Upstream,
+        state: &str,
+    ) -> Result<Response<AnswerBody>, UpstreamProblem> {
+        let id = asked.envelope.id();
+        let Some(answers) = input_responses(asked.envelope) else {
+            return Ok(failure(id, INVALID_PARAMS, "params.inputResponses is not an object"));
+        };
+        let digest = digest_of(asked.envelope);
+        let fits = |call: &OpenCall| {
+            let is_same = call.digest.is_some_and(|own| own.as_ref() == digest.as_ref());
+            is_same && call.server.id() == upstream.server.id
+        };
+        let Some(ParkedCall { call, pieces }) = self.parked.take(state, &asked.caller.member, fits) else {
+            let message = "no such call waits here (any more); make it again without params.requestState";
+            return Ok(failure(id, INVALID_PARAMS, message));
+        };
+        for (made_in, message) in call.wanted.answered(&answers) {
+            upstream.tell_answer(&made_in, message).await?;
+        }
+        Ok(CallBody::resumed(self, pieces, call, id))
+    }
+}
+
+/// Makes the call and begins to pass its answer on.
+async fn made(mut passage: Passage, session: Arc<Session>, message: Bytes) -> Response<AnswerBody> {
+    let answered = passage.upstream.request(&session, message).await;
+    if let Some(workspace) = &mut passage.workspace {
+        // It may have been opened again for this.
+        let slot = session.slot(&passage.upstream.server.id);
+        workspace.opened.clone_from(&*slot.lock().await);
+    }
+    passage.answer(answered).await
+}
+
+impl Upstream {
+    /// Answers a request of the server in the session in which it asked.
+    async fn tell_answer(&self, made_in: &UpstreamSession, message: Bytes) -> Result<(), UpstreamProblem> {
+        if made_in.fingerprint != self.fingerprint() {
+            return Err(UpstreamProblem::SecretsChanged);
+        }
+        let response = self.post(Some(made_in), message, SHORT_TIME).await?;
+        let status = response.status();
+        answer::drain(response).await;
+        if status.is_success() { Ok(()) } else { Err(UpstreamProblem::Status(status.as_u16())) }
+    }
+}
+
+/// The message with another id.
+fn with_id(message: &[u8], id: &str) -> Option<Bytes> {
+    let envelope = Envelope::parse(message).ok()?;
+    spliced(message, &[(envelope.id(), id.to_owned())]).map(Bytes::from)
+}
+
+/// What goes into the results of a method that servers of the legacy era have too.
+fn members_for(method: &str) -> &'static str {
+    match method {
+        "resources/read" => CACHED,
+        _ => COMPLETE,
+    }
+}
+
+/// The state that a client was given with `input_required`.
+pub(super) fn request_state(envelope: &Envelope<'_>) -> Option<String> {
+    NameInMessage::find(envelope.params()?, &["requestState"]).map(|state| state.text.into_owned())
+}
+
+/// The client's answers by their keys; none are fine. `None` if they are no object.
+fn input_responses(envelope: &Envelope<'_>) -> Option<BTreeMap<String, Box<RawValue>>> {
+    match envelope.params().and_then(|params| member(params, "inputResponses")) {
+        Some(answers) => serde_json::from_str(answers.get()).ok(),
+        None => Some(BTreeMap::new()),
+    }
+}
+
+/// What must be the same when the call is made again: the method, and all parameters but those
+/// that belong to each request alone.
+fn digest_of(envelope: &Envelope<'_>) -> digest::Digest {
+    #[derive(Deserialize, Default)]
+    struct Params(BTreeMap<String, Value>);
+    let params = envelope.params().and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
+    let mut params = params.unwrap_or_default().0;
+    params.retain(|name, _| !["_meta", "inputResponses", "requestState"].contains(&name.as_str()));
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(envelope.method().as_bytes());
+    for (name, value) in params {
+        context.update(format!("\n{}:{value}", Value::from(name)).as_bytes());
+    }
+    context.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(text: &str) -> Vec<u8> {
+        digest_of(&Envelope::parse(text.as_bytes()).unwrap()).as_ref().to_vec()
+    }
+
+    #[test]
+    fn the_same_call_is_known_again() {
+        let first = digest(
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1,"b":{"c":2,"d":3}},"_meta":{"x":1}}}"#,
+        );
+        let again = r#"{"jsonrpc":"2.0","id":"2","method":"tools/call","params":{"requestState":"s","inputResponses":{},"arguments":{"b":{"d":3,"c":2},"a":1},"name":"t"}}"#;
+        assert_eq!(digest(again), first);
+        for other in [
+            again.replace("\"t\"", "\"u\""),
+            again.replace("\"a\":1", "\"a\":2"),
+            again.replace("tools/call", "prompts/get"),
+            again.replace("requestState", "other"),
+        ] {
+            assert_ne!(digest(&other), first, "{other}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What a server of the legacy era wants of a client of the modern one while it works on one
+//! call. The server asks with requests of its own and waits for their answers; the client gets
+//! all that is open as a result, and answers with the call made again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use hyper::body::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::client_capabilities::allow;
+use super::input_required::may_ask;
+use crate::server::gateway::message::{Envelope, Kind};
+use crate::server::gateway::naming::member;
+use crate::server::gateway::sessions::UpstreamSession;
+
+/// Requests of one call that wait for their answers.
+const MAX_OPEN: usize = 32;
+/// Bytes of all of them together: images may be among what a model is asked about.
+const SIZE_LIMIT: usize = 8 << 20;
+
+/// The open requests of one call's server.
+pub(in crate::server::gateway) struct WantedInput {
+    /// What the client can be asked for.
+    capabilities: Value,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    /// By the key that the client knows it by.
+    open: BTreeMap<String, Open>,
+    waker: Option<Waker>,
+}
+
+struct Open {
+    /// The server's id, as it was written.
+    id: String,
+    method: String,
+    params: Option<Box<RawValue>>,
+    /// The upstream session in which it asked; the answer belongs there.
+    made_in: UpstreamSession,
+    is_told: bool,
+}
+
+impl Open {
+    fn size(&self) -> usize {
+        self.method.len() + self.params.as_ref().map_or(0, |params| params.get().len())
+    }
+}
+
+impl WantedInput {
+    /// For a request of this method. `capabilities` are the client's, as the request says them.
+    pub(in crate::server::gateway) fn new(method: &str, capabilities: &Value) -> Self {
+        let capabilities = if may_ask(method) { capabilities.clone() } else { Value::Null };
+        Self { capabilities, table: Mutex::default() }
+    }
+
+    /// Whether the client can be asked for anything.
+    pub(in crate::server::gateway) fn can_be(&self) -> bool {
+        self.capabilities.as_object().is_some_and(|parts| !parts.is_empty())
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a request of the server. `false` if it is none that this client can be asked; the
+    /// server has to be told so. One that comes again, on a resumed stream, is known already.
+    pub(in crate::server::gateway) fn ask(&self, message: &[u8], made_in: &UpstreamSession) -> bool {
+        let Ok(envelope) = Envelope::parse(message) else { return false };
+        let params = envelope.params();
+        let said = params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or(Value::Null);
+        if envelope.kind() != Kind::Request || !allow(&self.capabilities, envelope.method(), &said) {
+            return false;
+        }
+        let (id, method) = (envelope.id().to_owned(), envelope.method().to_owned());
+        let (params, made_in) = (params.map(ToOwned::to_owned), made_in.clone());
+        let request = Open { id, method, params, made_in, is_told: false };
+        let mut table = self.table();
+        if table.open.values().any(|one| one.id == request.id) {
+            return true;
+        }
+        let size: usize = table.open.values().chain([&request]).map(Open::size).sum();
+        if table.open.len() >= MAX_OPEN || size > SIZE_LIMIT {
+            return false;
+        }
+        table.next += 1;
+        let key = format!("input-{}", table.next);
+        table.open.insert(key, request);
+        if let Some(waker) = table.waker.take() {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Takes a notification of the server that it does not want an answer any more. `false` if
+    /// it says something else.
+    pub(in crate::server::gateway) fn takes_back(&self, message: &[u8]) -> bool {
+        let Ok(envelope) = Envelope::parse(message) else { return false };
+        if envelope.kind() != Kind::Notification || envelope.method() != "notifications/cancelled" {
+            return false;
+        }
+        if let Some(id) = envelope.params().and_then(|params| member(params, "requestId")) {
+            self.table().open.retain(|_, one| one.id != id.get());
+        }
+        true
+    }
+
+    /// Whether the server waits for the client.
+    pub(in crate::server::gateway) fn is_open(&self) -> bool {
+        !self.table().open.is_empty()
+    }
+
+    /// Ready when there is something that the client was not told.
+    pub(super) fn poll_untold(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut table = self.table();
+        if table.open.values().any(|one| !one.is_told) {
+            return Poll::Ready(());
+        }
+        table.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Returns when there is something that the client was not told.
+    pub(super) async fn untold(&self) {
+        std::future::poll_fn(|context| self.poll_untold(context)).await;
+    }
+
+    /// All that is open, as the member `inputRequests` of a result; the client is told with it.
+    pub(super) fn tell(&self) -> String {
+        let mut requests = Vec::new();
+        for (key, one) in &mut self.table().open {
+            one.is_told = true;
+            let method = Value::from(one.method.as_str());
+            let params =
+                one.params.as_ref().map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
+            requests.push(format!(r#""{key}":{{"method":{method}{params}}}"#));
+        }
+        format!("{{{}}}", requests.join(","))
+    }
+
+    /// Takes the client's answers by their keys: the messages that the server gets for them, and
+    /// in which session. Answers to nothing are left out; what is still open then has to be
+    /// told again.
+    pub(super) fn answered(
+        &self,
+        answers: &BTreeMap<String, Box<RawValue>>,
+    ) -> Vec<(UpstreamSession, Bytes)> {
+        let mut table = self.table();
+        let mut messages = Vec::new();
+        for (key, answer) in answers {
+            if let Some(one) = table.open.remove(key) {
+                let message = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{answer}}}"#, one.id);
+                messages.push((one.made_in, message.into()));
+            }
+        }
+        table.open.values_mut().for_each(|one| one.is_told = false);
+        messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::server::gateway::modern::hearing::tests::opened;
+
+    fn wanted() -> WantedInput {
+        WantedInput::new("tools/call", &json!({"roots": {}, "elicitation": {}}))
+    }
+
+    fn request(id: &str, method: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"x":1.50}}}}"#)
+    }
+
+    fn answers(texts: &[(&str, &str)]) -> BTreeMap<String, Box<RawValue>> {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        texts.iter().map(|(key, text)| ((*key).to_owned(), raw(text))).collect()
+    }
+
+    #[test]
+    fn what_is_open_is_told_until_it_is_answered() {
+        let wanted = wanted();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(wanted.can_be() && !wanted.is_open() && wanted.poll_untold(&mut context).is_pending());
+        assert!(wanted.ask(request("0", "elicitation/create").as_bytes(), &opened()));
+        assert!(wanted.ask(request("0", "elicitation/create").as_bytes(), &opened()), "it came again");
+        assert!(wanted.ask(br#"{"jsonrpc":"2.0","id":"a","method":"roots/list"}"#, &opened()));
+        assert!(wanted.is_open() && wanted.poll_untold(&mut context).is_ready());
+        let told = r#"{"input-1":{"method":"elicitation/create","params":{"x":1.50}},"input-2":{"method":"roots/list"}}"#;
+        assert_eq!(wanted.tell(), told);
+        assert!(wanted.poll_untold(&mut context).is_pending());
+        let given = answers(&[("input-2", r#"{"roots":[]}"#), ("input-9", "{}")]);
+        let messages = wanted.answered(&given);
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].1, r#"{"jsonrpc":"2.0","id":"a","result":{"roots":[]}}"#);
+        assert!(wanted.poll_untold(&mut context).is_ready(), "the other one is told again");
+        assert!(wanted.answered(&given).is_empty(), "once");
+        let cancelled = br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}"#;
+        assert!(wanted.takes_back(cancelled) && !wanted.is_open());
+        assert!(!wanted.takes_back(br#"{"jsonrpc":"2.0","method":"notifications/progress"}"#));
+    }
+
+    #[test]
+    fn only_what_the_client_can_do_and_only_so_much() {
+        let wanted = wanted();
+        for method in ["sampling/createMessage", "ping", "tools/list"] {
+            assert!(!wanted.ask(request("1", method).as_bytes(), &opened()), "{method}");
+        }
+        let large = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"roots/list","params":{{"x":"{}"}}}}"#,
+            "x".repeat(SIZE_LIMIT)
+        );
+        assert!(!wanted.ask(large.as_bytes(), &opened()));
+        for id in 0..MAX_OPEN {
+            assert!(wanted.ask(request(&id.to_string(), "roots/list").as_bytes(), &opened()));
+        }
+        assert!(!wanted.ask(request("99", "roots/list").as_bytes(), &opened()));
+        let list = WantedInput::new("tools/list", &json!({"roots": {}}));
+        assert!(!list.can_be() && !list.ask(request("1", "roots/list").as_bytes(), &opened()));
+    }
+}
