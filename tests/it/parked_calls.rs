@@ -322,9 +322,20 @@ fn a_state_is_for_its_own_call_and_member() {
 #[test]
 fn a_resource_can_ask_too() {
     let stage = Stage::set();
-    // With the slug, and without one while two servers may have it.
-    let second = server().0;
-    stage.companion.add_server("older", &second.url());
+    // With the slug, and without one while two servers may have it: the other is of the modern era.
+    let other = Talker::start(|_, received, socket| match received.method().as_str() {
+        "server/discover" => {
+            let capabilities = json!({"resources": {}});
+            let result = json!({"resultType": "complete", "supportedVersions": [VERSION], "capabilities": capabilities});
+            say_result(socket, received, &result)
+        }
+        _ => {
+            let error = json!({"code": -32602, "message": "no such resource"});
+            let body = json!({"jsonrpc": "2.0", "id": received.json()["id"], "error": error}).to_string();
+            socket.write_all(&http_answer("200 OK", &[("Content-Type", "application/json")], &body)).is_ok()
+        }
+    });
+    stage.companion.add_server("new", &other.url());
     for uri in ["old+x://1", "x://1"] {
         let params = json!({"uri": uri});
         let answer = stage.send(&stage.token, "resources/read", &json!(1), &params, &all()).answer();
@@ -334,6 +345,8 @@ fn a_resource_can_ask_too() {
         let result = &answer["result"];
         assert_eq!((&result["contents"], &result["cacheScope"]), (&json!([]), &json!("private")), "{answer}");
     }
+    // It was asked before it was known whose the resource is, and has not seen the state.
+    assert_eq!(other.received_of("resources/read").len(), 1);
 }
 
 #[test]
@@ -343,6 +356,10 @@ fn a_server_that_takes_it_back() {
     said(&stage.call(&json!(2), "go").answer());
     let last = stage.again(&json!(3), "back", &state, &json!({&requests[0].0: {}})).answer();
     assert_eq!(said(&last), "given up");
+    assert!(
+        !stage.server.received().iter().any(|one| one.json()["result"].is_object()),
+        "an answer to nothing"
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::wanted_input::WantedInput;
 use crate::server::gateway::answer;
 use crate::server::gateway::event_relay::DEFAULT_RETRY;
 use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part};
+use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::sessions::{Session, UpstreamSession};
 use crate::server::gateway::upstream::Upstream;
 use crate::server::gateway::upstream_body::UpstreamBody;
@@ -150,7 +151,12 @@ impl Ear {
                 kept.id.as_ref() == Some(&self.id) && kept.fingerprint == upstream.fingerprint()
             };
             let Some(opened) = kept.filter(is_same) else { return true };
-            let Ok(response) = upstream.get(&opened, last_id.as_ref()).await else { return true };
+            let response = match upstream.get(&opened, last_id.as_ref()).await {
+                Ok(response) => response,
+                // It begins the stream when it has something to say. No further call waits for that.
+                Err(UpstreamProblem::TimedOut) => return false,
+                Err(_) => return true,
+            };
             if !answer::is_event_stream(&response) {
                 let is_lost = response.status() == hyper::StatusCode::NOT_FOUND;
                 answer::drain(response).await;
