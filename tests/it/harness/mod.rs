@@ -2,6 +2,7 @@
 //! its own, the real program (also on a terminal, or with its system calls written down), a
 //! plain HTTP client, an MCP session on it, upstreams, and session buses with a keyring.
 
+pub mod asking_server;
 pub mod companion;
 pub mod conformance;
 pub mod connect_proxy;

@@ -209,24 +209,11 @@ impl Ear {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::Origin;
-
-    /// An upstream session.
-    pub fn opened() -> UpstreamSession {
-        UpstreamSession {
-            id: None,
-            protocol: HeaderValue::from_static("2025-11-25"),
-            fingerprint: [0; 32],
-            origin: Origin::of(&url::Url::parse("https://a.example/mcp").unwrap()).unwrap(),
-            offers: Arc::default(),
-            announced: true,
-            modern: false,
-        }
-    }
+    use crate::server::gateway::modern::tests::opened;
 
     fn put(hearing: &Hearing, server_id: &str, message: &[u8]) -> bool {
         hearing.put(server_id, message, &opened())

@@ -20,6 +20,8 @@ mod questions;
 mod result_type;
 mod session_upstream;
 mod speak;
+#[cfg(test)]
+mod tests;
 mod trying;
 mod wanted_input;
 

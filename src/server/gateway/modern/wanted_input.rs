@@ -168,7 +168,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::server::gateway::modern::hearing::tests::opened;
+    use crate::server::gateway::modern::tests::opened;
 
     fn wanted() -> WantedInput {
         WantedInput::new("tools/call", &json!({"roots": {}, "elicitation": {}}))

@@ -1,0 +1,207 @@
+//! A server of the legacy era that asks its client in the middle of a call, and a client of the
+//! modern era before it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use serde_json::{Value, json};
+
+use super::talker::{EVENTS_HEAD, Listening, PATIENCE, Talker, say, say_result, say_status};
+use super::upstream::{Received, http_answer};
+use super::{Companion, McpSession};
+
+pub const VERSION: &str = "2026-07-28";
+
+/// What a client can be asked for, with more than the gateway knows.
+pub fn all() -> Value {
+    json!({"roots": {}, "elicitation": {"form": {"x": 1}}, "sampling": {}, "extensions": {"y": {}}})
+}
+
+fn request(id: &Value, method: &str, params: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+fn form(id: &Value, message: &str) -> Value {
+    request(id, "elicitation/create", &json!({"message": message, "requestedSchema": {"n": 1.50}}))
+}
+
+fn text(text: &str) -> Value {
+    json!({"content": [{"type": "text", "text": text}]})
+}
+
+/// A server with sessions whose tools ask. What is told on the receiver is the tool whose
+/// connection ended without its answer.
+fn server() -> (Talker, Receiver<String>) {
+    let (ended, is_ended) = channel();
+    let (listening, ended) = (Mutex::new(None::<TcpStream>), Mutex::new(ended));
+    let talker = Talker::start(move |me, received, socket| match received.method().as_str() {
+        "initialize" => {
+            let result = json!({
+                "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "resources": {}},
+                "serverInfo": {"name": "s", "version": "1"},
+            });
+            let body = json!({"jsonrpc": "2.0", "id": received.json()["id"], "result": result}).to_string();
+            let session = format!("held-{}", me.received_of("initialize").len());
+            let headers = [("Content-Type", "application/json"), ("Mcp-Session-Id", session.as_str())];
+            socket.write_all(&http_answer("200 OK", &headers, &body)).is_ok()
+        }
+        "GET" => {
+            let _ = socket.write_all(EVENTS_HEAD.as_bytes());
+            *listening.lock().unwrap() = socket.try_clone().ok();
+            let _ = socket.read(&mut [0; 1]);
+            false
+        }
+        "server/discover" => say_status(socket, "404 Not Found"),
+        "tools/list" => say_result(socket, received, &json!({"tools": []})),
+        "resources/list" => say_result(socket, received, &json!({"resources": []})),
+        "tools/call" | "prompts/get" | "resources/read" => {
+            let get = listening.lock().unwrap().as_ref().map(|get| get.try_clone().unwrap());
+            call(me, received, socket, get, &ended.lock().unwrap().clone())
+        }
+        "DELETE" => say_status(socket, "200 OK"),
+        _ => say_status(socket, "202 Accepted"),
+    });
+    (talker, is_ended)
+}
+
+fn call(
+    me: &Talker,
+    received: &Received,
+    socket: &mut TcpStream,
+    get: Option<TcpStream>,
+    ended: &Sender<String>,
+) -> bool {
+    let message = received.json();
+    let name = message["params"]["name"].as_str().unwrap_or("resource").to_owned();
+    let id = |suffix: &str| json!(format!("{}-{suffix}", message["id"].as_str().unwrap()));
+    if name == "json" {
+        // Asks on the other stream, and answers in JSON.
+        say(&mut get.unwrap(), &form(&id("a"), "elsewhere"));
+        let answer = me.wait_for_answer(&id("a"));
+        return say_result(socket, received, &text(&answer["result"].to_string()));
+    }
+    let _ = socket.write_all(EVENTS_HEAD.as_bytes());
+    let progress = |socket: &mut TcpStream, progress: u64| {
+        let params = json!({"progressToken": "t", "progress": progress});
+        say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
+    };
+    let result = match name.as_str() {
+        "form" => {
+            progress(socket, 1);
+            say(socket, &form(&json!(0), "Who?"));
+            let answer = me.wait_for_answer(&json!(0));
+            progress(socket, 2);
+            text(&answer.to_string())
+        }
+        "two" => {
+            say(socket, &form(&id("a"), "one"));
+            say(socket, &request(&id("b"), "roots/list", &json!({})));
+            let answers = [me.wait_for_answer(&id("b")), me.wait_for_answer(&id("a"))];
+            text(&format!("{} {}", answers[0]["result"], answers[1]["result"]))
+        }
+        "rounds" => {
+            say(socket, &form(&id("a"), "one"));
+            me.wait_for_answer(&id("a"));
+            say(socket, &form(&id("b"), "two"));
+            text(&me.wait_for_answer(&id("b"))["result"].to_string())
+        }
+        "elsewhere" => {
+            say(&mut get.unwrap(), &request(&id("a"), "roots/list", &json!({})));
+            text(&me.wait_for_answer(&id("a"))["result"].to_string())
+        }
+        "back" => {
+            say(socket, &form(&id("a"), "never mind"));
+            let params = json!({"requestId": id("a")});
+            me.wait_for("the next call", |one| one.json()["params"]["name"] == "go");
+            say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
+            text("given up")
+        }
+        "refused" => {
+            say(socket, &request(&id("a"), "sampling/createMessage", &json!({"messages": []})));
+            text(&me.wait_for_answer(&id("a"))["error"]["code"].to_string())
+        }
+        "ever" => {
+            say(socket, &form(&id("a"), "Who?"));
+            let _ = socket.set_read_timeout(Some(PATIENCE));
+            if matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
+                ended.send(name).unwrap();
+            }
+            return false;
+        }
+        "resource" => {
+            say(socket, &form(&id("a"), "Which?"));
+            me.wait_for_answer(&id("a"));
+            json!({"contents": []})
+        }
+        _ => text("gone"),
+    };
+    say(socket, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
+    false
+}
+
+/// Both, with the gateway between them.
+pub struct Scene {
+    pub companion: Companion,
+    pub server: Talker,
+    pub ended: Receiver<String>,
+    pub token: String,
+}
+
+impl Scene {
+    pub fn set() -> Self {
+        let (companion, (server, ended)) = (Companion::start(), server());
+        companion.add_server("old", &server.url());
+        let token = companion.token("default");
+        Self { companion, server, ended, token }
+    }
+
+    pub fn send(
+        &self,
+        token: &str,
+        method: &str,
+        id: &Value,
+        params: &Value,
+        capabilities: &Value,
+    ) -> Listening {
+        let mut params = params.clone();
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": VERSION,
+            "io.modelcontextprotocol/clientCapabilities": capabilities, "progressToken": "t",
+        });
+        let name = params["name"].as_str().or(params["uri"].as_str()).unwrap();
+        let headers =
+            format!("MCP-Protocol-Version: {VERSION}\r\nMcp-Method: {method}\r\nMcp-Name: {name}\r\n");
+        let (path, token) = ("/ws/default".to_owned(), token.to_owned());
+        let session = McpSession { address: self.companion.address, path, token, id: String::new() };
+        Listening::post_with(&session, &headers, &request(id, method, &params))
+    }
+
+    pub fn call(&self, id: &Value, tool: &str) -> Listening {
+        self.send(&self.token, "tools/call", id, &arguments(tool), &all())
+    }
+
+    /// The call made again.
+    pub fn again(&self, id: &Value, tool: &str, state: &Value, answers: &Value) -> Listening {
+        self.again_with(&self.token, id, &arguments(tool), state, answers)
+    }
+
+    pub fn again_with(
+        &self,
+        token: &str,
+        id: &Value,
+        params: &Value,
+        state: &Value,
+        answers: &Value,
+    ) -> Listening {
+        let mut params = params.clone();
+        (params["requestState"], params["inputResponses"]) = (state.clone(), answers.clone());
+        self.send(token, "tools/call", id, &params, &all())
+    }
+}
+
+/// Parameters of a call of one of its tools.
+pub fn arguments(tool: &str) -> Value {
+    json!({"name": format!("old__{tool}"), "arguments": {"n": 1}})
+}
