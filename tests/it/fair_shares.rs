@@ -176,3 +176,59 @@ fn a_test_that_takes_too_long_leaves_no_session_behind() {
         std::thread::yield_now();
     }
 }
+
+/// A server with tools whose other lists, and whose resources, come to nothing.
+fn half_broken(failure: &'static str) -> Upstream {
+    Upstream::start(move |request| match request.method().as_str() {
+        "initialize" => {
+            let offers = json!({"tools": {}, "prompts": {}, "resources": {}});
+            let result = json!({"protocolVersion": "2025-11-25", "capabilities": offers, "serverInfo": {"name": "s", "version": "1"}});
+            json_answer(&json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": result}))
+        }
+        "resources/list" | "resources/templates/list" | "prompts/list" | "resources/read" => match failure {
+            "status" => http_answer("500 Internal Server Error", &[], ""),
+            _ => Vec::new(),
+        },
+        _ => mcp_answer(request),
+    })
+}
+
+#[test]
+fn a_list_that_fails_hides_no_other_list() {
+    for failure in ["status", "cut"] {
+        let (server, companion) = (half_broken(failure), Companion::start());
+        companion.add_server("half", &server.url());
+        let (one, other) = [(); 2].map(|()| companion.session(&companion.token("default"), None)).into();
+        for method in ["resources/list", "resources/templates/list", "prompts/list", "resources/list"] {
+            assert!(one.rpc(method, &json!({}))["result"].is_object(), "{method}");
+            let session: [&McpSession; 2] = [&one, &other];
+            for session in session {
+                assert_eq!(session.tools(), ["half__echo"], "{failure}: {method}");
+            }
+        }
+        let asked = server.received().iter().filter(|one| one.method() == "resources/list").count();
+        assert_eq!(asked, 1, "the list itself rests");
+        let new = companion.session(&companion.token("default"), None);
+        assert_eq!(new.tools(), ["half__echo"], "{failure}");
+    }
+}
+
+#[test]
+fn a_read_that_makes_servers_fail_hides_them_from_nobody() {
+    for failure in ["status", "cut"] {
+        let (servers, companion) = ([half_broken(failure), half_broken(failure)], Companion::start());
+        for (slug, server) in ["one", "two"].iter().zip(&servers) {
+            companion.add_server(slug, &server.url());
+        }
+        let (bad, good) = [(); 2].map(|()| companion.session(&companion.token("default"), None)).into();
+        for _ in 0..3 {
+            let answer = bad.rpc("resources/read", &json!({"uri": "file:///nope"}));
+            assert!(answer["error"].is_object(), "{answer}");
+            assert_eq!(good.tools(), ["one__echo", "two__echo"], "{failure}");
+        }
+        let asked = |server: &Upstream| {
+            server.received().iter().filter(|one| one.method() == "resources/read").count()
+        };
+        assert_eq!([asked(&servers[0]), asked(&servers[1])], [3, 3]);
+    }
+}

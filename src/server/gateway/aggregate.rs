@@ -12,7 +12,7 @@ use serde_json::json;
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
 use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
-use super::candidates::TRY_TIME;
+use super::candidates::{TRY_TIME, note_failure};
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
 use super::modern::{Cancellable, ModernCall};
@@ -130,7 +130,7 @@ impl Gateway {
                 Ok(Some(message)) => message,
                 Ok(None) => continue,
                 Err(problem) => {
-                    self.note_failure(&to.server, upstream.fingerprint(), problem);
+                    note_failure(&to.server, problem);
                     continue;
                 }
             };

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::aggregate::{rpc_result, store_failed};
 use super::answer::SESSION_HEADER;
-use super::backoff::Standing;
+use super::backoff::{Part, Standing};
 use super::capabilities::Capabilities;
 use super::listing::own_request_id;
 use super::message::Envelope;
@@ -103,7 +103,9 @@ impl Gateway {
     fn standing(self: &Arc<Self>, caller: &Rc<Caller>, server: &ServerRow) -> Standing {
         let upstream = Upstream::open(self, caller, server.clone(), HeaderMap::new());
         // One whose secrets do not open fails at once.
-        upstream.map_or(Standing::Well, |upstream| self.backoff.standing(&server.id, &upstream.fingerprint()))
+        upstream.map_or(Standing::Well, |upstream| {
+            self.backoff.standing(&server.id, Part::Session, &upstream.fingerprint())
+        })
     }
 
     /// Opens the session with a server on a task of its own, which nobody has to wait for.
@@ -120,12 +122,12 @@ impl Gateway {
                 let upstream = Upstream::open(&gateway, &caller, server, HeaderMap::new())?;
                 let offers = upstream.offers(&session).await;
                 if offers.is_ok() {
-                    gateway.backoff.answered(&upstream.server.id);
+                    gateway.backoff.answered(&upstream.server.id, Part::Session);
                 }
                 if let Err(problem) = &offers
                     && problem.is_of_a_dead_server()
                 {
-                    gateway.backoff.failed(&upstream.server.id, upstream.fingerprint());
+                    gateway.backoff.failed(&upstream.server.id, Part::Session, upstream.fingerprint());
                     gateway.project.analytics.heard(&upstream.server.id, Err(problem.reason()));
                 }
                 offers

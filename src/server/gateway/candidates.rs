@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::header::HeaderMap;
 
 use super::addressing::Addressed;
-use super::backoff::Standing;
+use super::backoff::{Part, Standing};
 use super::listing::ListKind;
 use super::problem::UpstreamProblem;
 use super::sessions::Session;
@@ -32,14 +32,11 @@ impl Gateway {
     ) -> Vec<(Addressed, Upstream)> {
         let opening = addressed.into_iter().map(|to| async move {
             let upstream = Upstream::open(self, caller, to.server.clone(), passing.clone()).ok()?;
-            match self.backoff.standing(&to.server.id, &upstream.fingerprint()) {
+            match self.backoff.standing(&to.server.id, Part::Session, &upstream.fingerprint()) {
                 Standing::Well => {}
                 Standing::Resting => return None,
                 Standing::Due => {
-                    let (gateway, session) = (Arc::clone(self), Arc::clone(session));
-                    tokio::task::spawn_local(async move {
-                        gateway.part_of_list(&session, ListKind::Resources, &upstream).await;
-                    });
+                    self.ask_beside(caller, session, ListKind::Tools, to.server);
                     return None;
                 }
             }
@@ -47,19 +44,21 @@ impl Gateway {
             match offers.unwrap_or(Err(UpstreamProblem::TimedOut)) {
                 Ok(offers) => offers.resources.then_some((to, upstream)),
                 Err(problem) => {
-                    self.note_failure(&to.server, upstream.fingerprint(), problem);
+                    note_failure(&to.server, problem);
+                    if problem.is_of_a_dead_server() {
+                        self.backoff.failed(&to.server.id, Part::Session, upstream.fingerprint());
+                    }
                     None
                 }
             }
         });
         join_all(opening).await.into_iter().flatten().collect()
     }
+}
 
-    /// Remembers that a server failed, if the problem is a sign of that.
-    pub(super) fn note_failure(&self, server: &ServerRow, fingerprint: [u8; 32], problem: UpstreamProblem) {
-        tracing::warn!(server = %server.slug, %problem, "a server did not say whether a resource is its own");
-        if problem.is_of_a_dead_server() {
-            self.backoff.failed(&server.id, fingerprint);
-        }
-    }
+/// Writes down that a server failed to say whether it has a resource. It is asked again the next
+/// time: it may have failed because of what this client asked for, and another member's requests
+/// must not suffer from that.
+pub(super) fn note_failure(server: &ServerRow, problem: UpstreamProblem) {
+    tracing::warn!(server = %server.slug, %problem, "a server did not say whether a resource is its own");
 }

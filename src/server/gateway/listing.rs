@@ -3,7 +3,7 @@
 //! the others, and what it gave until then is kept. The entries are not rebuilt: the slug
 //! goes in before their name, and all else stays as it was written.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +14,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::answer::{self, Answer, LIST_LIMIT};
-use super::backoff::Standing;
+use super::backoff::{Part, Standing};
 use super::capabilities::Capabilities;
 use super::message::Envelope;
 use super::modern::ParamHeaders;
 use super::naming::{NameInMessage, Naming, member};
 use super::problem::{METHOD_NOT_FOUND, UpstreamProblem};
-use super::sessions::Session;
+use super::sessions::{Session, UpstreamSession};
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
 use super::{Caller, Gateway, scoped_message};
@@ -34,7 +34,7 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_PAGES: usize = 100;
 
 /// What is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum ListKind {
     /// `tools/list`.
     Tools,
@@ -157,11 +157,7 @@ impl Gateway {
                     return ServerList { server_id, entries: Vec::new(), problem: Some(problem) };
                 }
             };
-            let standing = self.backoff.standing(&server_id, &upstream.fingerprint());
-            if standing != Standing::Well {
-                if standing == Standing::Due {
-                    self.ask_beside(session, kind, upstream);
-                }
+            if self.is_resting(caller, session, kind, &upstream) {
                 let problem = Some(UpstreamProblem::Resting);
                 return ServerList { server_id, entries: Vec::new(), problem };
             }
@@ -174,8 +170,37 @@ impl Gateway {
         Ok(join_all(lists).await)
     }
 
+    /// Whether a list of a server is left out because it failed lately, or the whole server did.
+    /// When its rest is over, it is asked for, and nobody waits for it.
+    pub(super) fn is_resting(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        kind: ListKind,
+        upstream: &Upstream,
+    ) -> bool {
+        // Tools tell best whether a server is there.
+        for (part, kind) in [(Part::Session, ListKind::Tools), (Part::List(kind), kind)] {
+            let standing = self.backoff.standing(&upstream.server.id, part, &upstream.fingerprint());
+            if standing == Standing::Due {
+                self.ask_beside(caller, session, kind, upstream.server.clone());
+            }
+            if standing != Standing::Well {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Asks a server that failed whether it is back, and nobody waits for it.
-    fn ask_beside(self: &Arc<Self>, session: &Arc<Session>, kind: ListKind, upstream: Upstream) {
+    pub(super) fn ask_beside(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        kind: ListKind,
+        server: ServerRow,
+    ) {
+        let Ok(upstream) = Upstream::open(self, caller, server, HeaderMap::new()) else { return };
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         tokio::task::spawn_local(async move { gateway.part_of_list(&session, kind, &upstream).await });
     }
@@ -187,20 +212,12 @@ impl Gateway {
         session: &Arc<Session>,
         server: &ServerRow,
     ) -> bool {
-        if !self.backoff.is_failing(&server.id) {
+        let parts = [Part::Session, Part::List(ListKind::Tools)];
+        if !parts.into_iter().any(|part| self.backoff.is_failing(&server.id, part)) {
             return false;
         }
-        let Ok(upstream) = Upstream::open(self, caller, server.clone(), HeaderMap::new()) else {
-            return false;
-        };
-        match self.backoff.standing(&server.id, &upstream.fingerprint()) {
-            Standing::Well => false,
-            Standing::Resting => true,
-            Standing::Due => {
-                self.ask_beside(session, ListKind::Tools, upstream);
-                true
-            }
-        }
+        let upstream = Upstream::open(self, caller, server.clone(), HeaderMap::new());
+        upstream.is_ok_and(|upstream| self.is_resting(caller, session, ListKind::Tools, &upstream))
     }
 
     /// One server's part of a list: what it gave in time, and what went wrong. Its standing is noted.
@@ -211,13 +228,19 @@ impl Gateway {
         upstream: &Upstream,
     ) -> (Vec<Entry>, Option<UpstreamProblem>) {
         // Kept outside of what a time-out throws away.
-        let entries = RefCell::new(Vec::new());
-        let listed = tokio::time::timeout(LIST_TIME, list_one(session, kind, upstream, &entries)).await;
+        let (entries, part) = (RefCell::new(Vec::new()), Cell::new(Part::Session));
+        let listing = async {
+            let opened = upstream.session(session).await?;
+            part.set(Part::List(kind));
+            list_one(session, &opened, kind, upstream, &entries).await
+        };
+        let listed = tokio::time::timeout(LIST_TIME, listing).await;
         let problem = listed.unwrap_or(Err(UpstreamProblem::TimedOut)).err();
         let (entries, server) = (entries.into_inner(), &upstream.server);
         match problem {
             None => {
-                self.backoff.answered(&server.id);
+                self.backoff.answered(&server.id, Part::Session);
+                self.backoff.answered(&server.id, Part::List(kind));
                 self.project.analytics.heard(&server.id, Ok(()));
             }
             Some(problem) => {
@@ -225,7 +248,9 @@ impl Gateway {
                 let method = kind.method();
                 tracing::warn!(server = %server.slug, %problem, method, "a server's part of a list is missing");
                 if entries.is_empty() && problem.is_of_a_dead_server() {
-                    self.backoff.failed(&server.id, upstream.fingerprint());
+                    let is_gone = problem == UpstreamProblem::Unreachable;
+                    let part = if is_gone { Part::Session } else { part.get() };
+                    self.backoff.failed(&server.id, part, upstream.fingerprint());
                 }
             }
         }
@@ -236,12 +261,12 @@ impl Gateway {
 /// All pages of one server.
 async fn list_one(
     session: &Session,
+    opened: &UpstreamSession,
     kind: ListKind,
     upstream: &Upstream,
     entries: &RefCell<Vec<Entry>>,
 ) -> Result<(), UpstreamProblem> {
     let slug = &upstream.server.slug;
-    let opened = upstream.session(session).await?;
     if !kind.is_offered(&opened.offers) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use crate::server::body::AnswerBody;
 use crate::server::gateway::Gateway;
 use crate::server::gateway::addressing::Addressed;
 use crate::server::gateway::answer::LIST_LIMIT;
-use crate::server::gateway::candidates::TRY_TIME;
+use crate::server::gateway::candidates::{TRY_TIME, note_failure};
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::sse::EventReader;
@@ -27,14 +27,13 @@ impl Gateway {
         let (mut failed, mut refused) = (None, false);
         let candidates = self.candidates(asked.caller, &asked.session, &asked.passing, addressed).await;
         for (to, upstream) in candidates {
-            let fingerprint = upstream.fingerprint();
             let trying = async { read(self.bridged(asked, upstream, to.message).await?).await };
             let tried = tokio::time::timeout(TRY_TIME, trying).await;
             match tried.unwrap_or(Err(UpstreamProblem::TimedOut)) {
                 Ok(Some(response)) => return response,
                 Ok(None) => refused = true,
                 Err(problem) => {
-                    self.note_failure(&to.server, fingerprint, problem);
+                    note_failure(&to.server, problem);
                     failed = Some(Self::failed(asked.caller, &to.server, asked.envelope.id(), problem));
                 }
             }
