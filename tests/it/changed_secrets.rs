@@ -14,6 +14,7 @@ use crate::harness::{Companion, McpSession};
 
 const OLD: &str = "the-old-value";
 const NEW: &str = "the-new-value";
+const NEWEST: &str = "the-newest-value";
 
 fn said(text: &str) -> Value {
     json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": text}})
@@ -23,7 +24,7 @@ fn said(text: &str) -> Value {
 /// GET, and those of calls of `slow`.
 fn teller() -> Talker {
     let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
-    Talker::start(move |_, request, socket| match request.method().as_str() {
+    Talker::start(move |me, request, socket| match request.method().as_str() {
         "initialize" => {
             let result = json!({
                 "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"},
@@ -37,6 +38,25 @@ fn teller() -> Talker {
                 say(stream, &said(&request.values("TOKEN").concat()));
             }
             say_result(socket, request, &json!({"content": []}))
+        }
+        // Answers once the newest value was sent, with all that came by then.
+        "tools/call" if request.json()["params"]["name"] != "slow" => {
+            let name = request.json()["params"]["name"].as_str().unwrap().to_owned();
+            let is_newest =
+                |one: &Received| one.values("TOKEN") == [if name == "twice" { NEWEST } else { NEW }];
+            let say_all = |me: &Talker| {
+                me.wait_for("the newest value", is_newest);
+                let values: Vec<String> = me.received().iter().flat_map(|one| one.values("TOKEN")).collect();
+                json!({"content": [{"type": "text", "text": values.join(" ")}]})
+            };
+            if name != "begun" {
+                return say_result(socket, request, &say_all(me));
+            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+            let id = &request.json()["id"];
+            write!(socket, "{head}{{\"jsonrpc\":\"2.0\",\"id\":{id},").unwrap();
+            write!(socket, "\"result\":{}}}", say_all(me)).unwrap();
+            false
         }
         "GET" | "tools/call" => {
             let _ = socket.write_all(EVENTS_HEAD.as_bytes());
@@ -160,4 +180,38 @@ fn a_change_that_nobody_used_here_ends_streams_too() {
     scene.companion.set("teller", "TOKEN", NEW);
     assert_eq!(rest(&mut stream), Vec::<Value>::new());
     assert_eq!(rest(&mut call)[0]["error"]["data"]["reason"], "secrets_changed");
+}
+
+/// Begins a call, and answers what came of it after the values were used by somebody else.
+fn late(scene: &Scene, slug: Option<&str>, tool: &str, values: &[&str]) -> Value {
+    let session = scene.session(slug);
+    let name = if slug.is_some() { tool.to_owned() } else { format!("teller__{tool}") };
+    std::thread::scope(|threads| {
+        let call = threads.spawn(|| session.call(&name));
+        scene.server.wait_for("the call", |one| one.json()["params"]["name"] == tool);
+        for value in values {
+            scene.companion.set("teller", "TOKEN", value);
+            scene.tell();
+        }
+        call.join().unwrap()
+    })
+}
+
+#[test]
+fn a_late_answer_is_filtered_for_the_new_value_too() {
+    for slug in [Some("teller"), None] {
+        for tool in ["late", "begun"] {
+            let answer = late(&Scene::new(), slug, tool, &[NEW]);
+            let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
+            assert!(text.split(' ').all(|value| value == "[redacted]"), "{slug:?} {tool}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_late_answer_after_two_changes_is_not_passed_on() {
+    for slug in [Some("teller"), None] {
+        let answer = late(&Scene::new(), slug, "twice", &[NEW, NEWEST]);
+        assert_eq!(answer["error"]["data"]["reason"], "secrets_changed", "{answer}");
+    }
 }

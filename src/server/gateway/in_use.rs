@@ -1,6 +1,7 @@
 //! Which secrets of each server were sent last, process-wide. An event stream is filtered
 //! for the secrets it was opened with; so it ends before newer ones of its server are sent
 //! for the first time, by whichever client: the server could repeat those on every stream.
+//! Other answers go on, and are filtered for the newer ones too.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -32,17 +33,24 @@ impl Used {
     fn lease(&self) -> Lease {
         let mut over = self.over.subscribe();
         let known = over.clone();
-        Lease { over: known, waiting: Box::pin(async move { while over.changed().await.is_ok() {} }) }
+        let change = self.change;
+        Lease { change, over: known, waiting: Box::pin(async move { while over.changed().await.is_ok() {} }) }
     }
 }
 
 /// Lasts until other secrets of the server are used.
 pub(super) struct Lease {
+    change: u64,
     over: watch::Receiver<()>,
     waiting: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl Lease {
+    /// The number of the change that took them into use.
+    pub(super) fn change(&self) -> u64 {
+        self.change
+    }
+
     /// Whether it has ended.
     pub(super) fn is_over(&self) -> bool {
         self.over.has_changed().is_err()
@@ -65,7 +73,7 @@ impl SecretsInUse {
     }
 
     /// A lease, if these are the secrets in use; else the number of the last change.
-    fn lease(&self, server_id: &str, fingerprint: &[u8; 32]) -> Result<Lease, u64> {
+    pub(super) fn lease(&self, server_id: &str, fingerprint: &[u8; 32]) -> Result<Lease, u64> {
         match self.all().get(server_id) {
             Some(used) if used.fingerprint == *fingerprint => Ok(used.lease()),
             other => Err(other.map_or(0, |used| used.change)),

@@ -24,6 +24,7 @@ mod in_use;
 mod inject;
 mod input_rounds;
 mod inward;
+mod later_secrets;
 mod listing;
 mod long_message;
 mod message;

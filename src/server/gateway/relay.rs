@@ -139,7 +139,7 @@ impl Passage {
             match frame.map(hyper::body::Frame::into_data) {
                 Ok(Ok(piece)) => held.extend_from_slice(&piece),
                 Ok(Err(_)) => {}
-                Err(_) => return self.failed(UpstreamProblem::Cut),
+                Err(_) => return self.failed(broken(&body)),
             }
         }
         let word = self.cancelled();
@@ -206,11 +206,16 @@ async fn copy(
             Ok(Ok(piece)) => outlet.send(piece).await,
             Ok(Err(_)) => {}
             Err(_) => {
-                let _ = passage.failure(UpstreamProblem::Cut);
+                let _ = passage.failure(broken(&body));
                 return Err(BrokenOff);
             }
         }
     }
+}
+
+/// Why a body broke off.
+fn broken(body: &UpstreamBody) -> UpstreamProblem {
+    if body.is_outdated() { UpstreamProblem::SecretsChanged } else { UpstreamProblem::Cut }
 }
 
 /// Of the upstream's headers only what describes its bytes.

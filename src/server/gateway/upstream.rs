@@ -20,10 +20,11 @@ use super::connection::{Connection, PoolKey, SendProblem};
 use super::content_coding::Coding;
 use super::in_use::SecretsInUse;
 use super::inject::Injected;
+use super::later_secrets::LaterSecrets;
 use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
-use super::upstream_body::{UpstreamBody, treat_head};
+use super::upstream_body::{OnChange, UpstreamBody, treat_head};
 use super::{Caller, Gateway};
 use crate::server::store::{ServerRow, Store};
 
@@ -354,9 +355,13 @@ impl Upstream {
         }
         let treatment = treat_head(response.headers_mut(), self.injected.redacted.as_ref())?;
         let pool = Rc::clone(&self.caller.pool);
-        // Any other answer is that of a request made with these very secrets.
-        let lease = answer::is_event_stream(&response).then_some(lease);
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment, lease)))
+        let on_change = if answer::is_event_stream(&response) {
+            OnChange::End(lease)
+        } else {
+            let (gateway, caller, server) = (&self.gateway, &self.caller, &self.server);
+            OnChange::Filter(LaterSecrets::new(gateway, caller, &server.id, &server.slug, lease))
+        };
+        Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment, on_change)))
     }
 }
 

@@ -14,6 +14,7 @@ use super::answer::SESSION_HEADER;
 use super::connection::{Connection, PoolKey, UpstreamPool, can_rest, drive};
 use super::content_coding::{Coding, Decoder};
 use super::in_use::Lease;
+use super::later_secrets::LaterSecrets;
 use super::redaction::{Filter, Secrets, Unfilterable, redact_headers};
 use crate::server::body::BodyBroken;
 
@@ -24,8 +25,28 @@ pub(super) struct UpstreamBody {
     pool: Rc<UpstreamPool>,
     key: PoolKey,
     treatment: Option<Treatment>,
-    /// How long it may be read.
-    lease: Option<Lease>,
+    on_change: OnChange,
+    /// Came in when other secrets were in use than are filtered for.
+    waiting: Option<Bytes>,
+    ended: bool,
+}
+
+/// What happens when other secrets of the server are used.
+pub(super) enum OnChange {
+    /// It ends.
+    End(Lease),
+    /// It is filtered for those, too.
+    Filter(LaterSecrets),
+}
+
+impl OnChange {
+    /// Whether other secrets are in use than when it was looked last.
+    fn has_to_be_looked_at(&self) -> bool {
+        match self {
+            Self::End(lease) => lease.is_over(),
+            Self::Filter(later) => later.is_behind(),
+        }
+    }
 }
 
 impl UpstreamBody {
@@ -36,14 +57,50 @@ impl UpstreamBody {
         pool: Rc<UpstreamPool>,
         key: PoolKey,
         treatment: Option<Treatment>,
-        lease: Option<Lease>,
+        on_change: OnChange,
     ) -> Self {
-        Self { incoming, connection: Some(connection), pool, key, treatment, lease }
+        let (connection, waiting) = (Some(connection), None);
+        Self { incoming, connection, pool, key, treatment, on_change, waiting, ended: false }
     }
 
     /// Whether it ended because other secrets of the server are in use.
     pub(super) fn is_outdated(&self) -> bool {
-        self.lease.as_ref().is_some_and(Lease::is_over)
+        match &self.on_change {
+            OnChange::End(lease) => lease.is_over(),
+            OnChange::Filter(later) => later.is_lost(),
+        }
+    }
+
+    /// Ready when it can be read on.
+    fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyBroken>> {
+        match &mut self.on_change {
+            OnChange::End(lease) => {
+                Poll::Ready(if lease.poll_over(context) { Err(BodyBroken) } else { Ok(()) })
+            }
+            OnChange::Filter(later) => later.poll_known(context),
+        }
+    }
+
+    /// A piece on its way out; `None` if nothing of it can go out yet.
+    fn outgoing(&mut self, piece: Bytes) -> Result<Option<Frame<Bytes>>, BodyBroken> {
+        let piece = match &mut self.on_change {
+            OnChange::End(_) => piece,
+            OnChange::Filter(later) => later.filtered(piece)?,
+        };
+        Ok(Some(piece).filter(|piece| !piece.is_empty()).map(Frame::data))
+    }
+
+    /// The last piece, if there is one.
+    fn last(&mut self) -> Option<Result<Frame<Bytes>, BodyBroken>> {
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        match &mut self.on_change {
+            OnChange::End(_) => None,
+            OnChange::Filter(later) => {
+                later.finish().map(|rest| (!rest.is_empty()).then(|| Frame::data(rest))).transpose()
+            }
+        }
     }
 
     fn finish(&mut self, context: &mut Context<'_>) {
@@ -92,37 +149,50 @@ impl Body for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
         let this = self.get_mut();
         loop {
-            if this.lease.as_mut().is_some_and(|lease| lease.poll_over(context)) {
+            if std::task::ready!(this.poll_change(context)).is_err() {
                 this.connection = None;
                 return Poll::Ready(Some(Err(BodyBroken)));
             }
             if let Some(treatment) = &mut this.treatment
                 && let Some(piece) = treatment.next_piece().transpose()
             {
-                return Poll::Ready(Some(piece.map(Frame::data)));
+                match this.outgoing(piece?)? {
+                    Some(frame) => return Poll::Ready(Some(Ok(frame))),
+                    None => continue,
+                }
             }
-            let piece = match this.poll_incoming(context) {
-                Poll::Pending => return Poll::Pending,
-                // It may have been sent after other secrets were.
-                Poll::Ready(_) if this.is_outdated() => continue,
-                Poll::Ready(piece) => piece.transpose()?,
+            let piece = match this.waiting.take() {
+                Some(piece) => Some(piece),
+                None => std::task::ready!(this.poll_incoming(context)).transpose()?,
             };
+            if this.on_change.has_to_be_looked_at() {
+                // It may have been sent after other secrets were.
+                this.waiting = piece;
+                continue;
+            }
             match (&mut this.treatment, piece) {
-                (None, piece) => return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece)))),
+                (None, Some(piece)) => {
+                    if let Some(frame) = this.outgoing(piece)? {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+                (None, None) => return Poll::Ready(this.last()),
                 (Some(treatment), Some(piece)) => treatment.push(piece),
-                (Some(treatment), None) if treatment.ended => return Poll::Ready(None),
+                (Some(treatment), None) if treatment.ended => return Poll::Ready(this.last()),
                 (Some(treatment), None) => treatment.end()?,
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
+        let filters = matches!(&self.on_change, OnChange::Filter(later) if later.filters());
         self.incoming.is_end_stream()
             && self.treatment.as_ref().is_none_or(|treatment| treatment.ended && treatment.out.is_none())
+            && (self.ended || !filters)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.treatment.is_none() { self.incoming.size_hint() } else { SizeHint::default() }
+        SizeHint::default()
     }
 }
 
