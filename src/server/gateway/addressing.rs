@@ -2,13 +2,17 @@
 //! or resource, which is taken off on the way. A resource without a slug (links in results
 //! have none) goes to the servers that announced it, or to all of them in turn.
 
+use std::collections::BTreeMap;
+
 use hyper::body::Bytes;
 use serde_json::value::RawValue;
 
 use super::message::Envelope;
 use super::naming::{NameInMessage, Naming, member};
+use super::outward::spliced;
 use super::resource_index::ResourceIndex;
 use super::{Caller, Gateway};
+use crate::domain::ServerSlug;
 use crate::server::store::{ServerRow, StoreError};
 
 /// A message for one server.
@@ -58,12 +62,16 @@ impl Gateway {
         let Some((name, naming)) = named(envelope) else { return Ok(Vec::new()) };
         let to = |server: ServerRow, own: &str| {
             let message = if own == name.text { message.to_vec() } else { name.replaced(message, own)? };
+            let message = without_task(envelope, &message).unwrap_or(message);
             Some(Addressed { server, name: own.to_owned(), message: message.into() })
         };
         if let Some((slug, own)) = naming.split(&name.text)
-            && let Some(server) = self.enabled_server(&caller.member, slug).await?
+            && let Ok(slug) = ServerSlug::parse(slug)
+            && let Some(server) = self.project.store.server(&caller.member.workspace_id, &slug).await?
         {
-            return Ok(to(server, own).into_iter().collect());
+            // Of a server that is not served to this member nothing is told to another one.
+            let is_served = server.enabled && caller.member.scope.allows_server(slug.as_str());
+            return Ok(is_served.then(|| to(server, own)).flatten().into_iter().collect());
         }
         if naming == Naming::Name {
             return Ok(Vec::new());
@@ -76,6 +84,20 @@ impl Gateway {
         }
         Ok(servers.into_iter().filter_map(|server| to(server, &name.text)).collect())
     }
+}
+
+/// The call without the wish to be run as a task. The workspace announces no tasks, so it is to be
+/// ignored (2025-11-25, "Tasks"): the job would run, and nobody could fetch its result. `None` if
+/// there is none.
+fn without_task(envelope: &Envelope<'_>, message: &[u8]) -> Option<Vec<u8>> {
+    if envelope.method() != "tools/call" {
+        return None;
+    }
+    member(envelope.params()?, "task")?;
+    let params = Envelope::parse(message).ok()?.params()?;
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(params.get()).ok()?;
+    members.remove("task");
+    spliced(message, &[(params.get(), serde_json::to_string(&members).ok()?)])
 }
 
 /// What a message is about, as the client wrote it.
@@ -99,6 +121,18 @@ mod tests {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         let envelope = Envelope::parse(text.as_bytes()).unwrap();
         named(&envelope).map(|(name, naming)| (name.text.into_owned(), naming))
+    }
+
+    #[test]
+    fn a_call_is_no_task_here() {
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"task":{"ttl":1},"name":"t","arguments":{"task":1.50}}}"#;
+        let without = |text: &str| {
+            let without = without_task(&Envelope::parse(text.as_bytes()).unwrap(), text.as_bytes());
+            without.map(|bytes| String::from_utf8(bytes).unwrap())
+        };
+        let plain = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"task":1.50},"name":"t"}}"#;
+        assert_eq!(without(call).as_deref(), Some(plain));
+        assert_eq!((without(plain), without(&call.replace("tools/call", "prompts/get"))), (None, None));
     }
 
     #[test]

@@ -50,6 +50,19 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The same for a client of the modern era on the route of a workspace, which takes an HTTP
+    /// status for one of the workspace: only what is about the request itself keeps it.
+    pub(super) fn of_one_server(self) -> Self {
+        match self {
+            Self::Whole(_, body) if !matches!(error_code(&body), Some(-32022..=-32020)) => {
+                Self::Whole(StatusCode::OK, body)
+            }
+            other => other,
+        }
+    }
+}
+
 /// The error with the id of the request. Servers that refuse a request before they read it
 /// write null or a word of their own.
 pub(super) fn with_own_id(body: Bytes, id: &str) -> Bytes {

@@ -61,6 +61,11 @@ impl AnswerReader {
         }
     }
 
+    /// What an event has said so far that is the answer.
+    pub(super) fn found(&self) -> Option<Outcome> {
+        self.found
+    }
+
     /// What the whole answer says.
     pub(super) fn end(self) -> Outcome {
         match (self.found, self.form) {

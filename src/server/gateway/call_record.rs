@@ -137,8 +137,12 @@ impl Follower for UnderWay {
         match end {
             End::Whole => self.record.finish(self.reader.end()),
             End::Cut => self.record.finish(Outcome::Upstream(UpstreamProblem::Cut.reason())),
-            // The record says so itself.
-            End::Left => drop(self.record),
+            End::Left => match self.reader.found() {
+                // It had all it wanted, and did not wait for the end of the stream.
+                Some(outcome) => self.record.finish(outcome),
+                // The record says so itself.
+                None => drop(self.record),
+            },
         }
     }
 }

@@ -3,6 +3,8 @@
 //! another connection (2025-11-25): on the route of a workspace the gateway asks for the rest
 //! itself; on the route of one server the client sees the ids and does.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
@@ -53,6 +55,10 @@ pub(super) struct EventRelay {
     pub(super) passage: Passage,
     pub(super) outlet: Outlet,
     answered: bool,
+    /// Whether nothing of the connection has come yet.
+    at_start: bool,
+    /// What will be wrong with the answer when nothing more comes.
+    problem: UpstreamProblem,
     /// Whether the last part was a piece of a long event.
     in_pieces: bool,
     /// The id of the request as the server knows it.
@@ -70,6 +76,8 @@ impl EventRelay {
         let awaited = passage.id.clone();
         let (answered, asked, marker, last_id) = (false, None, None, None);
         Self {
+            at_start: true,
+            problem: UpstreamProblem::Cut,
             in_pieces: false,
             passage,
             outlet,
@@ -92,13 +100,25 @@ impl EventRelay {
     }
 
     /// Passes the stream on until its answer is there and it has ended, or fails, or the
-    /// client cancels the call.
-    pub(super) async fn run(self, first: Option<UpstreamBody>) -> Result<(), BrokenOff> {
+    /// client cancels the call, or the server is taken away.
+    pub(super) async fn run(mut self, first: Option<UpstreamBody>) -> Result<(), BrokenOff> {
         let word = self.passage.cancelled();
-        until_cancelled(word, Box::pin(self.relay(first))).await.unwrap_or(Ok(()))
+        let (gateway, caller) = (Arc::clone(&self.passage.gateway), Rc::clone(&self.passage.caller));
+        let server = self.passage.upstream.server.clone();
+        let relaying = until_cancelled(word, Box::pin(self.relay(first)));
+        match gateway.while_served(&caller, &server, relaying).await {
+            Some(ended) => ended.unwrap_or(Ok(())),
+            None if self.in_pieces => Err(BrokenOff),
+            None if self.answered => Ok(()),
+            None => {
+                let error = event(&self.passage.failure(UpstreamProblem::Removed));
+                self.outlet.send(error).await;
+                Ok(())
+            }
+        }
     }
 
-    async fn relay(mut self, mut connection: Option<UpstreamBody>) -> Result<(), BrokenOff> {
+    async fn relay(&mut self, mut connection: Option<UpstreamBody>) -> Result<(), BrokenOff> {
         let (mut fruitless, mut resumes) = (0, 0);
         loop {
             if let Some(asked) = self.asked.take() {
@@ -123,6 +143,7 @@ impl EventRelay {
                     return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
                 }
                 let given_up = match end {
+                    _ if self.problem == UpstreamProblem::NotMcp => Some(self.problem),
                     End::Silent => Some(UpstreamProblem::TimedOut),
                     End::Outdated => Some(UpstreamProblem::SecretsChanged),
                     End::Clean | End::Cut | End::InPieces => None,
@@ -167,6 +188,7 @@ impl EventRelay {
 
     async fn copy(&mut self, mut body: UpstreamBody) -> End {
         let mut splitter = EventSplitter::default();
+        self.at_start = true;
         let patience = self.passage.upstream.patience();
         let mut silent_since = Instant::now();
         loop {
@@ -219,6 +241,7 @@ impl EventRelay {
     }
 
     async fn pass(&mut self, part: Part) {
+        let part = if std::mem::take(&mut self.at_start) { part.without_mark() } else { part };
         let held = match part {
             Part::Event(held) => held,
             Part::Piece(piece) => {
@@ -228,6 +251,11 @@ impl EventRelay {
             }
         };
         let fields = Fields::of(&held);
+        if fields.data.as_ref().is_some_and(|data| std::str::from_utf8(data).is_err()) {
+            // Who takes it for the answer would get another one at the end.
+            self.problem = UpstreamProblem::NotMcp;
+            return;
+        }
         if let Some(id) = &fields.id {
             self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
         }

@@ -9,6 +9,9 @@ const EVENT_LIMIT: usize = 1 << 20;
 /// Longest other message that is held, in bytes: a request with an image in it, for instance.
 const REQUEST_LIMIT: usize = 8 << 20;
 
+/// May stand at the beginning of a stream, and means nothing there.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A part of the stream. All parts together are the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -16,6 +19,22 @@ pub(super) enum Part {
     Event(Vec<u8>),
     /// A piece of a long event.
     Piece(Vec<u8>),
+}
+
+impl Part {
+    /// The first part of a stream without the byte order mark that may stand there.
+    pub(super) fn without_mark(self) -> Self {
+        let strip = |mut bytes: Vec<u8>| {
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
+            bytes
+        };
+        match self {
+            Self::Event(event) => Self::Event(strip(event)),
+            Self::Piece(piece) => Self::Piece(strip(piece)),
+        }
+    }
 }
 
 /// What an event says.

@@ -62,7 +62,8 @@ impl<'a> Envelope<'a> {
             _ => MessageProblem::NotJson,
         })?;
         let version = envelope.jsonrpc.as_deref() == Some("2.0");
-        let answer = envelope.result.is_some() || envelope.error.is_some();
+        let is_error = envelope.error.is_some_and(|error| error.get().starts_with('{'));
+        let answer = envelope.result.is_some() || is_error;
         let id_is_legal = envelope.id.is_none_or(|id| {
             let null_in_answer = answer && id.get() == "null";
             null_in_answer || !id.get().starts_with(['{', '[', 't', 'f', 'n'])
@@ -154,6 +155,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":"no"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"a","result":1}"#,
             "7",
         ] {

@@ -78,7 +78,7 @@ use self::in_use::SecretsInUse;
 use self::modern::{BridgeSessions, Eras, KnownSchemas, ParkedCalls};
 use self::rate_limit::{Quota, RateLimits};
 use self::sessions::{Answering, Scope, Session, Sessions};
-use self::watched_body::{ServedBy, Standing};
+use self::watched_body::{MindsItsServer, ServedBy, Standing};
 use super::access_log::Served;
 use super::auth::Member;
 use super::body::AnswerBody;
@@ -183,6 +183,9 @@ impl Gateway {
         self.rate_limits.describe(&caller.member, response.headers_mut());
         if let Some(served_by) = response.extensions_mut().remove::<ServedBy>() {
             standing.is_served_by(served_by);
+        }
+        if response.extensions_mut().remove::<MindsItsServer>().is_some() {
+            standing.leaves_server_out();
         }
         if let Some(answering) = response.extensions_mut().remove::<Answering>() {
             standing.is_answered_in(answering);

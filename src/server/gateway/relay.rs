@@ -25,7 +25,7 @@ use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
-use super::watched_body::ServedBy;
+use super::watched_body::{MindsItsServer, ServedBy};
 use super::workspace_session::Running;
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
@@ -95,8 +95,10 @@ impl Passage {
                 response.extensions_mut().insert(UpstreamProblem::Cancelled);
                 response
             });
-        // The stream ends when the server is taken away.
-        response.extensions_mut().insert(served_by);
+        if response.extensions().get::<MindsItsServer>().is_none() {
+            // The stream ends when the server is taken away.
+            response.extensions_mut().insert(served_by);
+        }
         response
     }
 
@@ -104,7 +106,7 @@ impl Passage {
         match answered {
             Ok(Answer::Stream(response)) if answer::is_event_stream(&response) => {
                 let (parts, body) = response.into_parts();
-                streamed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(Some(body)))
+                relayed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(Some(body)))
             }
             Ok(Answer::Stream(response)) => self.json(*response).await,
             Ok(Answer::Whole(status, body)) => {
@@ -151,7 +153,7 @@ impl Passage {
 
     /// A server that wants something of the client gets it over a stream.
     fn asking(self, asked: Result<InputRequired, UpstreamProblem>) -> Response<AnswerBody> {
-        streamed(&events(), move |outlet| EventRelay::asking(self, outlet, asked).run(None))
+        relayed(&events(), move |outlet| EventRelay::asking(self, outlet, asked).run(None))
     }
 }
 
@@ -284,6 +286,16 @@ pub(super) async fn pass_scoped_stream(
             },
         }
     }
+}
+
+/// An answer that an [`EventRelay`] writes.
+fn relayed<F>(describing: &HeaderMap, write: impl FnOnce(Outlet) -> F) -> Response<AnswerBody>
+where
+    F: Future<Output = Result<(), BrokenOff>> + 'static,
+{
+    let mut response = streamed(describing, write);
+    response.extensions_mut().insert(MindsItsServer);
+    response
 }
 
 /// The one place where a streamed answer is made.

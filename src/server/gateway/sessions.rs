@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use tokio::sync::watch;
@@ -51,6 +52,8 @@ pub(super) struct UpstreamSession {
     pub(super) fingerprint: [u8; 32],
     /// The origin it was opened at.
     pub(super) origin: Origin,
+    /// The path and query there.
+    pub(super) target: Uri,
     /// What it offers.
     pub(super) offers: Arc<Capabilities>,
     /// Whether the upstream has got `notifications/initialized`.

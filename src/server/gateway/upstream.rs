@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Uri};
 
 use super::answer::{self, Answer, SESSION_HEADER};
 use super::capabilities::Capabilities;
@@ -25,7 +25,7 @@ use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{OnChange, UpstreamBody, treat_head};
-use super::{Caller, Gateway};
+use super::{Caller, Gateway, LEGACY_VERSIONS};
 use crate::server::store::{ServerRow, Store};
 
 /// Header of the protocol version.
@@ -163,6 +163,7 @@ impl Upstream {
             protocol,
             fingerprint: self.injected.fingerprint,
             origin: self.server.origin().clone(),
+            target: self.target(),
             offers: Arc::new(Capabilities::of_initialize(&whole.message)),
             announced: false,
             modern: false,
@@ -175,7 +176,9 @@ impl Upstream {
         if opened.id.is_none() || opened.origin != *self.server.origin() {
             return;
         }
-        let request = self.build(Method::DELETE, Some(opened), Bytes::new());
+        let mut request = self.build(Method::DELETE, Some(opened), Bytes::new());
+        // Where it was opened, which may be another path by now.
+        *request.uri_mut() = opened.target.clone();
         match self.send(request, GOODBYE_TIME).await {
             Ok(response) => answer::drain(response).await,
             Err(problem) => {
@@ -233,7 +236,9 @@ impl Upstream {
             return Ok(self.modern_session(&discovered));
         }
         let (_, opened) = self.initialize(session.initialize.clone()).await?;
-        opened.ok_or(UpstreamProblem::NotInitialized)
+        let opened = opened.ok_or(UpstreamProblem::NotInitialized)?;
+        let is_known = opened.modern || LEGACY_VERSIONS.iter().any(|version| opened.protocol == version);
+        if is_known { Ok(opened) } else { Err(UpstreamProblem::UnknownVersion) }
     }
 
     /// Forgets the session `lost`, unless another one has taken its place.
@@ -283,6 +288,12 @@ impl Upstream {
         &self.gateway.schemas
     }
 
+    /// Path and query of the server's URL.
+    pub(super) fn target(&self) -> Uri {
+        let url = self.server.url.url();
+        url[url::Position::BeforePath..url::Position::AfterQuery].parse().unwrap_or_default()
+    }
+
     /// A request with the headers that every one has; those of a POST, and of the session.
     pub(super) fn build(
         &self,
@@ -293,9 +304,8 @@ impl Upstream {
         let is_post = method == Method::POST;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
+        *request.uri_mut() = self.target();
         let url = self.server.url.url();
-        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        *request.uri_mut() = target.parse().unwrap_or_default();
         let headers = request.headers_mut();
         let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
         if let Ok(host) = HeaderValue::from_str(host) {

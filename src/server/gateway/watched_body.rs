@@ -43,6 +43,10 @@ impl ServedBy {
     }
 }
 
+/// The answer ends by itself, with an error, when its server is taken away; an extension of it.
+#[derive(Debug, Clone)]
+pub(super) struct MindsItsServer;
+
 /// What a request or a stream stands on.
 pub(super) struct Standing {
     project: Arc<Project>,
@@ -65,6 +69,11 @@ impl Standing {
     /// Keeps the client's session from going idle until the answer is through.
     pub(super) fn is_answered_in(&mut self, session: Answering) {
         self.answering = Some(session);
+    }
+
+    /// The answer itself says when its server is taken away.
+    pub(super) fn leaves_server_out(&mut self) {
+        self.server = None;
     }
 
     /// Names the server behind an answer, once it is known.

@@ -16,6 +16,7 @@ use super::legacy_call::request_state;
 use super::{CACHED, MODERN_VERSION, SERVER_INFO};
 use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
+use crate::server::gateway::answer::Answer;
 use crate::server::gateway::call_record::CallRecord;
 use crate::server::gateway::capabilities::Capabilities;
 use crate::server::gateway::listing::{ListKind, one_page};
@@ -189,6 +190,7 @@ impl Gateway {
         let opened = upstream.session(&asked.session).await?;
         if opened.modern {
             let answered = upstream.request(&asked.session, message).await;
+            let answered = answered.map(Answer::of_one_server);
             return Ok(self.passage(asked, upstream).answer(answered).await);
         }
         self.call_legacy(asked, upstream, opened, &message).await

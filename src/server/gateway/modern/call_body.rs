@@ -22,7 +22,7 @@ use crate::server::gateway::event_splitter::event;
 use crate::server::gateway::problem::{INTERNAL_ERROR, rpc_error};
 use crate::server::gateway::relay::KEEP_ALIVE;
 use crate::server::gateway::relay_body::BrokenOff;
-use crate::server::gateway::watched_body::Standing;
+use crate::server::gateway::watched_body::{MindsItsServer, Standing};
 
 /// How long the client may take to come back.
 const ANSWER_TIME: Duration = Duration::from_mins(10);
@@ -83,11 +83,10 @@ impl CallBody {
         call: OpenCall,
         client_id: &str,
     ) -> Response<AnswerBody> {
-        let served_by = call.server().clone();
         let body = Self::new(gateway, Source::Kept(pieces), true, call, client_id);
         let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        response.extensions_mut().insert(served_by);
+        response.extensions_mut().insert(MindsItsServer);
         response
     }
 
@@ -186,7 +185,7 @@ pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, clien
 }
 
 /// What a server says, as events, while nobody reads it. Its stream is kept open until it ends,
-/// the receiver is dropped, or the token or the server is not served any more.
+/// the receiver is dropped, or the token is not accepted any more.
 pub(super) fn waiting_pieces(
     gateway: &Arc<Gateway>,
     call: &OpenCall,
@@ -194,7 +193,7 @@ pub(super) fn waiting_pieces(
 ) -> Pieces {
     let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
     let (project, in_use) = (Arc::clone(&gateway.project), Arc::clone(&gateway.in_use));
-    let standing = Standing::new(project, in_use, call.member().clone(), Some(call.server().clone()));
+    let standing = Standing::new(project, in_use, call.member().clone(), None);
     tokio::task::spawn_local(async move {
         tokio::select! {
             () = standing.lost() => {}

@@ -172,6 +172,8 @@ async fn made(mut passage: Passage, session: Arc<Session>, message: Bytes) -> Re
         let slot = session.slot(&passage.upstream.server.id);
         workspace.opened.clone_from(&*slot.lock().await);
     }
+    // What its status says is about the server's own endpoint, not about the workspace's.
+    let answered = answered.map(|answer| answer.for_legacy(&passage.id));
     passage.answer(answered).await
 }
 

@@ -36,6 +36,7 @@ impl Upstream {
             protocol: HeaderValue::from_static(MODERN_VERSION),
             fingerprint: self.fingerprint(),
             origin: self.server.origin().clone(),
+            target: self.target(),
             offers: Arc::new(Capabilities::of_initialize(discovered)),
             announced: true,
             modern: true,

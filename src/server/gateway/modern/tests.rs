@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::Uri;
 use hyper::header::HeaderValue;
 use url::Url;
 
@@ -15,6 +16,7 @@ pub(super) fn opened() -> UpstreamSession {
         protocol: HeaderValue::from_static("2025-11-25"),
         fingerprint: [0; 32],
         origin: Origin::of(&Url::parse("https://a.example/mcp").unwrap()).unwrap(),
+        target: Uri::from_static("/mcp"),
         offers: Arc::default(),
         announced: true,
         modern: false,
