@@ -166,6 +166,7 @@ async fn work(
             Some(_) = connections.join_next() => {}
         }
     }
+    core.shared.gateway.stop_listening();
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
         tracing::warn!("some requests were still running at shutdown and were cut off");

@@ -1,11 +1,10 @@
 //! What stands between a message that was read and the route that answers it: the token's
 //! rate limit, and its scope. Both eras and both routes pass here.
 
-use std::time::Duration;
-
 use hyper::{Response, StatusCode};
 
 use super::answer::{Answer, LIST_LIMIT};
+use super::listing::LIST_TIME;
 use super::message::{Envelope, Kind};
 use super::problem::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::rate_limit::Quota;
@@ -15,8 +14,6 @@ use super::{Caller, Gateway, Route, scoped_message};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 
-/// How long a list may take that has to be read whole.
-const LIST_TIME: Duration = Duration::from_secs(30);
 /// What a call of a tool gets that is not there, or not for this token.
 pub(super) const UNKNOWN_TOOL: &str = "unknown tool; see tools/list";
 /// The methods of a token that is limited to tools. Others read or change what no pattern

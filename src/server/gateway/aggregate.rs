@@ -83,9 +83,9 @@ impl Gateway {
             Ok(made) => made,
             Err(problem) => return record.watch(Self::failed(caller, &to.server, envelope.id(), problem)),
         };
-        let opened = session.slot(&to.server.id).lock().await.clone();
+        let opened = upstream.opened();
         let outward = Outward::new(session, &to.server);
-        let modern = ModernCall::of(cancellable, session, &to.server.id, to.message, passing).await;
+        let modern = ModernCall::of(cancellable, session, opened.as_ref(), to.message, passing);
         let passage = Passage {
             gateway: Arc::clone(self),
             caller: Rc::clone(caller),
@@ -137,7 +137,8 @@ impl Gateway {
             if Envelope::parse(&message).is_ok_and(|answer| answer.result().is_some()) {
                 note_subscription(session, envelope, &to);
                 let cancellable = Cancellable::new(session, envelope.id());
-                let modern = ModernCall::of(cancellable, session, &to.server.id, to.message, passing).await;
+                let opened = upstream.opened();
+                let modern = ModernCall::of(cancellable, session, opened.as_ref(), to.message, passing);
                 let (gateway, id) = (Arc::clone(self), envelope.id().to_owned());
                 let passage =
                     Passage { gateway, caller: Rc::clone(caller), upstream, id, workspace: None, modern };

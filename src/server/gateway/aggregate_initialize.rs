@@ -20,6 +20,7 @@ use super::capabilities::Capabilities;
 use super::listing::own_request_id;
 use super::message::Envelope;
 use super::naming::{NameInMessage, member};
+use super::problem::UpstreamProblem;
 use super::sessions::{Scope, Session};
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
@@ -81,7 +82,7 @@ impl Gateway {
             let opening = (standing != Standing::Resting)
                 .then(|| self.open_in_background(caller, session, server.clone()))
                 .filter(|_| standing == Standing::Well);
-            async move { tokio::time::timeout_at(deadline, opening?).await.ok()?.ok()? }
+            async move { tokio::time::timeout_at(deadline, opening?).await.ok()?.ok()?.ok() }
         });
         let mut all = Capabilities::default();
         let mut instructions = Vec::new();
@@ -109,21 +110,18 @@ impl Gateway {
     }
 
     /// Opens the session with a server on a task of its own, which nobody has to wait for.
-    fn open_in_background(
+    pub(super) fn open_in_background(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Arc<Session>,
         server: ServerRow,
-    ) -> tokio::task::JoinHandle<Option<Arc<Capabilities>>> {
+    ) -> tokio::task::JoinHandle<Result<Arc<Capabilities>, UpstreamProblem>> {
         let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
         tokio::task::spawn_local(async move {
             let slug = server.slug.clone();
             let opening = async {
                 let upstream = Upstream::open(&gateway, &caller, server, HeaderMap::new())?;
                 let offers = upstream.offers(&session).await;
-                if offers.is_ok() {
-                    gateway.backoff.answered(&upstream.server.id, Part::Session);
-                }
                 if let Err(problem) = &offers
                     && problem.is_of_a_dead_server()
                 {
@@ -137,7 +135,7 @@ impl Gateway {
                 let request_id = &caller.request_id;
                 tracing::warn!(request_id, server = %slug, %problem, "a server did not open a session");
             }
-            opened.ok()
+            opened
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::event_splitter::BYTE_ORDER_MARK;
 use super::long_message::begins_as_answer;
 use super::message::{Envelope, Kind};
 use super::problem::reason_in;
@@ -99,7 +100,11 @@ impl AnswerReader {
     }
 
     fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
+        let mut line = std::mem::take(&mut self.line);
+        if line.starts_with(BYTE_ORDER_MARK) {
+            // At the beginning of a stream it means nothing.
+            line.drain(..BYTE_ORDER_MARK.len());
+        }
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
             let too_long = std::mem::take(&mut self.too_long);

@@ -62,6 +62,11 @@ impl CallRecord {
         Self(Some(Started { project: Arc::clone(&gateway.project), began: Instant::now(), call }))
     }
 
+    /// Forgets the call: it was not made.
+    pub(super) fn discard(mut self) {
+        self.0 = None;
+    }
+
     /// Records the call as ended in this way.
     pub(super) fn finish(mut self, outcome: Outcome) {
         self.end(outcome);

@@ -16,7 +16,7 @@ use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
 /// How often a request begins again because of changes.
-const MAX_STARTS: usize = 32;
+pub(super) const MAX_STARTS: usize = 32;
 
 impl Gateway {
     /// Sends a request in the session of a client of the legacy era. The answer comes with the server as it was
@@ -44,17 +44,26 @@ impl Gateway {
         message: Bytes,
     ) -> Result<(Upstream, Result<Answer, UpstreamProblem>), UpstreamProblem> {
         for _ in 1..MAX_STARTS {
-            let upstream = Upstream::open(self, caller, server.clone(), passing.clone())?;
+            let envelope = Envelope::parse(&message);
+            let method = envelope.as_ref().map_or("", Envelope::method);
+            let upstream = Upstream::open(self, caller, server.clone(), passing.clone())?.hurried(method);
             let answered = upstream.request(session, message.clone()).await;
             if !matches!(answered, Err(UpstreamProblem::Outdated)) {
-                let envelope = Envelope::parse(&message);
                 let id = envelope.as_ref().map_or("null", Envelope::id);
                 return Ok((upstream, answered.map(|answer| answer.for_legacy(id))));
             }
-            let slug = server.slug.as_str();
-            let now = self.enabled_server(&caller.member, slug).await.ok().flatten();
-            server = now.filter(|now| now.id == server.id).ok_or(UpstreamProblem::Outdated)?;
+            server = self.as_it_is_now(caller, &server).await?;
         }
         Err(UpstreamProblem::Outdated)
+    }
+
+    /// The server with its settings of this moment.
+    pub(super) async fn as_it_is_now(
+        &self,
+        caller: &Caller,
+        server: &ServerRow,
+    ) -> Result<ServerRow, UpstreamProblem> {
+        let now = self.enabled_server(&caller.member, server.slug.as_str()).await.ok().flatten();
+        now.filter(|now| now.id == server.id).ok_or(UpstreamProblem::Outdated)
     }
 }

@@ -241,7 +241,10 @@ impl EventRelay {
     }
 
     async fn pass(&mut self, part: Part) {
-        let part = if std::mem::take(&mut self.at_start) { part.without_mark() } else { part };
+        let is_bridge =
+            self.passage.workspace.as_ref().is_some_and(|workspace| workspace.session.is_bridge());
+        // It would stand in the way of what is changed in the first event.
+        let part = if std::mem::take(&mut self.at_start) && is_bridge { part.without_mark() } else { part };
         let held = match part {
             Part::Event(held) => held,
             Part::Piece(piece) => {

@@ -10,7 +10,7 @@ const EVENT_LIMIT: usize = 1 << 20;
 const REQUEST_LIMIT: usize = 8 << 20;
 
 /// May stand at the beginning of a stream, and means nothing there.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A part of the stream. All parts together are the stream.
 #[derive(Debug, PartialEq, Eq)]

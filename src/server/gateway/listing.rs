@@ -27,7 +27,7 @@ use super::{Caller, Gateway, scoped_message};
 use crate::server::store::{ServerRow, StoreError};
 
 /// How long one server may take for its part of a list.
-const LIST_TIME: Duration = Duration::from_secs(5);
+pub(super) const LIST_TIME: Duration = Duration::from_secs(5);
 /// Entries of one server's list: more would hold up the other requests of the core.
 const MAX_ENTRIES: usize = 10_000;
 /// Pages of one server's list.
@@ -161,7 +161,7 @@ impl Gateway {
                 let problem = Some(UpstreamProblem::Resting);
                 return ServerList { server_id, entries: Vec::new(), problem };
             }
-            let (mut entries, problem) = self.part_of_list(session, kind, &upstream).await;
+            let (mut entries, problem) = self.part_of_list(caller, session, kind, &upstream).await;
             if scope.limits_tools() {
                 entries.retain(|entry| scoped_message::may_see(scope, &entry.json));
             }
@@ -201,8 +201,10 @@ impl Gateway {
         server: ServerRow,
     ) {
         let Ok(upstream) = Upstream::open(self, caller, server, HeaderMap::new()) else { return };
-        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
-        tokio::task::spawn_local(async move { gateway.part_of_list(&session, kind, &upstream).await });
+        let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
+        tokio::task::spawn_local(async move {
+            gateway.part_of_list(&caller, &session, kind, &upstream).await;
+        });
     }
 
     /// Whether a server is left out of lists because it failed. One whose rest is over is asked.
@@ -221,15 +223,21 @@ impl Gateway {
     }
 
     /// One server's part of a list: what it gave in time, and what went wrong. Its standing is noted.
+    /// A session that takes longer goes on being opened, for the next list.
     pub(super) async fn part_of_list(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
         kind: ListKind,
         upstream: &Upstream,
     ) -> (Vec<Entry>, Option<UpstreamProblem>) {
         // Kept outside of what a time-out throws away.
         let (entries, part) = (RefCell::new(Vec::new()), Cell::new(Part::Session));
         let listing = async {
+            if !upstream.has_session(session) {
+                let opening = self.open_in_background(caller, session, upstream.server.clone());
+                opening.await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+            }
             let opened = upstream.session(session).await?;
             part.set(Part::List(kind));
             list_one(session, &opened, kind, upstream, &entries).await

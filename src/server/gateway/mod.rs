@@ -20,6 +20,7 @@ mod connection;
 mod content_coding;
 mod event_relay;
 mod event_splitter;
+mod failed_openings;
 mod in_use;
 mod inject;
 mod input_rounds;
@@ -54,6 +55,7 @@ mod sse;
 mod test_findings;
 mod upstream;
 mod upstream_body;
+mod upstream_session;
 mod watched_body;
 mod workspace_session;
 mod workspace_stream;
@@ -252,6 +254,11 @@ impl Gateway {
         }
     }
 
+    /// Ends the streams that clients listen on, when the server stops.
+    pub(super) fn stop_listening(&self) {
+        self.sessions.each(Session::end);
+    }
+
     /// How many sessions clients have, and how many are held with each server, by its id.
     pub(super) fn session_counts(&self) -> (usize, HashMap<String, usize>) {
         self.sessions.counts()
@@ -350,6 +357,8 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 /// The parts of a gateway's path.
 fn workspace_and_server(path: &str) -> (&str, Option<&str>) {
     let rest = path.strip_prefix(routes::GATEWAY_PREFIX).unwrap_or_default();
+    // One slash at the end is no part of a slug.
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
     rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)))
 }
 

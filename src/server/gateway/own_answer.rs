@@ -51,7 +51,7 @@ impl Upstream {
             let (_, message) = answer::read_answer(response, limit).await?;
             return if is_answer(&message, id) { Ok(message) } else { Err(UpstreamProblem::NotMcp) };
         }
-        let made_in = session.slot(&self.server.id).lock().await.clone();
+        let made_in = self.opened();
         // The modern era has no rest of a stream.
         let made_in = made_in.filter(|opened| !opened.modern);
         let (last_id, retry) = (None, DEFAULT_RETRY);

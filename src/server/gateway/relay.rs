@@ -305,5 +305,9 @@ where
 {
     let mut response = Response::new(AnswerBody::Streamed(Box::pin(RelayBody::new(write))));
     describe(describing, response.headers_mut());
+    if answer::is_event_stream(&response) {
+        // Proxies on the way must not hold events back (2026-07-28, "Streamable HTTP").
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
     response
 }

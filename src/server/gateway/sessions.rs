@@ -14,6 +14,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::watch;
 
 use super::capabilities::Capabilities;
+use super::failed_openings::FailedOpenings;
 use super::workspace_session::WorkspaceSession;
 use crate::domain::Origin;
 use crate::server::auth::Member;
@@ -80,6 +81,8 @@ pub(super) struct Session {
     /// What the route of a workspace remembers.
     pub(super) workspace: WorkspaceSession,
     slots: Mutex<HashMap<String, Slot>>,
+    /// The last attempts that failed, by server id.
+    pub(super) failed_openings: FailedOpenings,
     last_used: AtomicI64,
     /// Answers under way.
     answering: AtomicUsize,
@@ -210,6 +213,7 @@ impl Sessions {
             initialize,
             workspace: WorkspaceSession::default(),
             slots: Mutex::default(),
+            failed_openings: FailedOpenings::default(),
             last_used: AtomicI64::new(now),
             answering: AtomicUsize::new(0),
             ended: watch::Sender::new(false),
@@ -261,11 +265,6 @@ impl Sessions {
         expired
     }
 
-    /// Whether it is still open.
-    pub(super) fn is_open(&self, session: &Session) -> bool {
-        self.shard(&session.id).contains_key(&session.id)
-    }
-
     /// The member's own session on this route; unknown, ended, idle and foreign ones alike are `None`.
     pub(super) fn find(&self, id: &str, member: &Member, scope: &Scope) -> Option<Arc<Session>> {
         let shard = self.shard(id);
@@ -279,27 +278,33 @@ impl Sessions {
         Some(Arc::clone(session))
     }
 
-    /// Whether there is a session with this id.
-    pub(super) fn exists(&self, id: &str) -> bool {
-        self.shard(id).contains_key(id)
-    }
-
     /// How many sessions there are that are not idle for too long, and how many upstream
     /// sessions they hold, by the server's id.
     pub(super) fn counts(&self) -> (usize, HashMap<String, usize>) {
         let (mut count, mut held, now) = (0, HashMap::new(), clock::now());
-        for shard in &self.shards {
-            for session in unpoisoned(shard).values().filter(|session| !session.is_idle(now)) {
-                count += 1;
-                for (server_id, slot) in unpoisoned(&session.slots).iter() {
-                    // One that is locked is being opened.
-                    if slot.try_lock().map_or(true, |kept| kept.is_some()) {
-                        *held.entry(server_id.clone()).or_default() += 1;
-                    }
+        self.each(|session| {
+            let live = !session.is_idle(now);
+            count += usize::from(live);
+            for (server_id, slot) in unpoisoned(&session.slots).iter().filter(|_| live) {
+                // One that is locked is being opened.
+                if slot.try_lock().map_or(true, |kept| kept.is_some()) {
+                    *held.entry(server_id.clone()).or_default() += 1;
                 }
             }
-        }
+        });
         (count, held)
+    }
+
+    /// Looks at all of them.
+    pub(super) fn each(&self, mut look: impl FnMut(&Session)) {
+        for shard in &self.shards {
+            unpoisoned(shard).values().for_each(|session| look(session));
+        }
+    }
+
+    /// Whether the session with this id is still open.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.shard(id).contains_key(id)
     }
 
     /// Ends a session.
@@ -332,7 +337,7 @@ mod tests {
         let elsewhere = Member { workspace_id: "x".to_owned(), ..member("a") };
         assert!(sessions.find(&session.id, &elsewhere, &Scope::Workspace).is_none());
         sessions.close(&session);
-        assert!(!find("a", &Scope::Workspace) && !sessions.is_open(&session));
+        assert!(!find("a", &Scope::Workspace) && !sessions.is_open(&session.id));
     }
 
     #[test]
@@ -343,7 +348,7 @@ mod tests {
         assert!(sessions.find(&idle.id, &member("a"), &Scope::Workspace).is_none());
         let expired = sessions.expired();
         assert!(matches!(expired.as_slice(), [one] if one.id == idle.id));
-        assert!(sessions.expired().is_empty() && sessions.is_open(&busy));
+        assert!(sessions.expired().is_empty() && sessions.is_open(&busy.id));
     }
 
     #[test]
@@ -358,7 +363,7 @@ mod tests {
         for _ in 0..TOKEN_CAPACITY - 1 {
             open(&sessions, "a");
         }
-        assert!(sessions.is_open(&session), "nor the first to go");
+        assert!(sessions.is_open(&session.id), "nor the first to go");
         drop(answering.clone());
         assert!(sessions.expired().is_empty());
         drop(answering);
@@ -377,7 +382,9 @@ mod tests {
         first[7].0.last_used.store(clock::now() - 1000, Ordering::Relaxed);
         let (newest, gone) = open(&sessions, "a");
         assert_eq!(gone.iter().map(|one| &one.id).collect::<Vec<_>>(), [&first[7].0.id]);
-        assert!(!sessions.is_open(&gone[0]) && sessions.is_open(&newest) && sessions.is_open(&other));
+        assert!(
+            !sessions.is_open(&gone[0].id) && sessions.is_open(&newest.id) && sessions.is_open(&other.id)
+        );
     }
 
     #[test]

@@ -110,7 +110,8 @@ impl Gateway {
                     Err(problem) => Self::failed(caller, server, envelope.id(), problem),
                 };
             }
-            let modern = ModernCall::of(cancellable, session, &server.id, body, passing).await;
+            let opened = upstream.opened();
+            let modern = ModernCall::of(cancellable, session, opened.as_ref(), body, passing);
             let id = envelope.id().to_owned();
             let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
             let passage = Passage { gateway, caller, upstream, id, workspace: None, modern };

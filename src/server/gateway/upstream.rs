@@ -3,6 +3,7 @@
 //! few that may pass from the client. A session that was opened with other secrets is
 //! ended before the next request.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,12 @@ use super::content_coding::Coding;
 use super::in_use::SecretsInUse;
 use super::inject::Injected;
 use super::later_secrets::LaterSecrets;
+use super::listing::{LIST_TIME, ListKind};
 use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{OnChange, UpstreamBody, treat_head};
-use super::{Caller, Gateway, LEGACY_VERSIONS};
+use super::{Caller, Gateway};
 use crate::server::store::{ServerRow, Store};
 
 /// Header of the protocol version.
@@ -37,7 +39,6 @@ pub(super) const SHORT_TIME: Duration = Duration::from_secs(5);
 /// How long it may take to end a session; a call may be waiting behind it.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 const BOTH_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
-const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 /// A server, opened for one request of one session.
 pub(super) struct Upstream {
@@ -47,6 +48,10 @@ pub(super) struct Upstream {
     pub(super) server: ServerRow,
     injected: Injected,
     passing: HeaderMap,
+    /// How long it may be silent.
+    patience: Duration,
+    /// The session that was asked for last.
+    opened: RefCell<Option<UpstreamSession>>,
 }
 
 impl Upstream {
@@ -58,7 +63,16 @@ impl Upstream {
         passing: HeaderMap,
     ) -> Result<Self, UpstreamProblem> {
         let injected = Injected::open(&gateway.project, &server)?;
-        Ok(Self { gateway: Arc::clone(gateway), caller: Rc::clone(caller), server, injected, passing })
+        let (patience, opened) = (gateway.patience, RefCell::default());
+        let (gateway, caller) = (Arc::clone(gateway), Rc::clone(caller));
+        Ok(Self { gateway, caller, server, injected, passing, patience, opened })
+    }
+
+    /// The same for a request of this method: a list must not take long.
+    pub(super) fn hurried(self, method: &str) -> Self {
+        let is_list = ListKind::of_method(method).is_some();
+        let patience = if is_list { self.patience.min(LIST_TIME) } else { self.patience };
+        Self { patience, ..self }
     }
 
     /// Sends a request in the client's session and answers with its beginning. A session
@@ -117,22 +131,6 @@ impl Upstream {
         self.send(request, SHORT_TIME).await
     }
 
-    /// Asks for the rest of a request's stream, if the session it was made in is still the one.
-    pub(super) async fn resume(
-        &self,
-        session: &Session,
-        made_in: Option<&UpstreamSession>,
-        last_event_id: &HeaderValue,
-    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
-        let kept = session.slot(&self.server.id).lock().await.clone();
-        let is_same = |kept: &UpstreamSession| {
-            kept.fingerprint == self.injected.fingerprint
-                && made_in.is_some_and(|opened| opened.id == kept.id)
-        };
-        let opened = kept.filter(is_same).ok_or(UpstreamProblem::NotInitialized)?;
-        self.get(&opened, Some(last_event_id)).await
-    }
-
     /// Sends a client's `initialize` as it is, before there is a session. A server of the
     /// modern era does not know it: then the answer is made from what the server does say.
     pub(super) async fn initialize(
@@ -187,69 +185,6 @@ impl Upstream {
         }
     }
 
-    /// The session with this upstream, opened with the secrets as they are now.
-    pub(super) async fn session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
-        let slot = session.slot(&self.server.id);
-        let mut kept = slot.lock().await;
-        // The client may go away at any await: what is in the slot must be true at each.
-        let fits = |opened: &&UpstreamSession| opened.fingerprint == self.injected.fingerprint;
-        let mut opened = match kept.as_ref().filter(fits) {
-            Some(opened) if opened.announced => return Ok(opened.clone()),
-            Some(opened) => opened.clone(),
-            None => {
-                // Taken out first: if this is cut off, a session is left over at the upstream,
-                // which ends it some day; a slot that is never freed would be worse.
-                if kept.is_some() && !self.is_current().await {
-                    // What is kept is newer: a call that began later has opened it.
-                    return Err(UpstreamProblem::Outdated);
-                }
-                if let Some(old) = kept.take() {
-                    self.end(&old).await;
-                }
-                self.open_session(session).await?
-            }
-        };
-        *kept = Some(opened.clone());
-        if opened.announced {
-            return Ok(opened);
-        }
-        let response = self.post(Some(&opened), Bytes::from_static(INITIALIZED), SHORT_TIME).await?;
-        opened.announced = true;
-        *kept = Some(opened.clone());
-        answer::drain(response).await;
-        self.tell_wishes(session, &opened).await;
-        Ok(opened)
-    }
-
-    /// Whether secrets, rules and URL are still as they were when this was opened.
-    async fn is_current(&self) -> bool {
-        let server = self.gateway.enabled_server(&self.caller.member, self.server.slug.as_str()).await;
-        let Ok(Some(server)) = server else { return false };
-        let now = Injected::open(&self.gateway.project, &server);
-        now.is_ok_and(|now| now.fingerprint == self.injected.fingerprint)
-    }
-
-    async fn open_session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
-        if session.is_bridge()
-            && let Some(discovered) = self.discovered().await?
-        {
-            return Ok(self.modern_session(&discovered));
-        }
-        let (_, opened) = self.initialize(session.initialize.clone()).await?;
-        let opened = opened.ok_or(UpstreamProblem::NotInitialized)?;
-        let is_known = opened.modern || LEGACY_VERSIONS.iter().any(|version| opened.protocol == version);
-        if is_known { Ok(opened) } else { Err(UpstreamProblem::UnknownVersion) }
-    }
-
-    /// Forgets the session `lost`, unless another one has taken its place.
-    pub(super) async fn forget(&self, session: &Session, lost: &UpstreamSession) {
-        let slot = session.slot(&self.server.id);
-        let mut kept = slot.lock().await;
-        if kept.as_ref().is_some_and(|opened| opened.id == lost.id) {
-            *kept = None;
-        }
-    }
-
     pub(super) async fn post(
         &self,
         opened: Option<&UpstreamSession>,
@@ -265,6 +200,26 @@ impl Upstream {
         self.injected.fingerprint
     }
 
+    /// The session in which the last request was made.
+    pub(super) fn opened(&self) -> Option<UpstreamSession> {
+        self.opened.borrow().clone()
+    }
+
+    /// Notes in which session requests are made.
+    pub(super) fn uses(&self, opened: &UpstreamSession) {
+        self.opened.replace(Some(opened.clone()));
+    }
+
+    /// The gateway that it belongs to.
+    pub(super) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Who asks.
+    pub(super) fn caller(&self) -> &Rc<Caller> {
+        &self.caller
+    }
+
     pub(super) fn secrets_in_use(&self) -> &SecretsInUse {
         &self.gateway.in_use
     }
@@ -275,7 +230,7 @@ impl Upstream {
 
     /// How long the server may be silent while it works on a request.
     pub(super) fn patience(&self) -> Duration {
-        self.gateway.patience
+        self.patience
     }
 
     /// What is known of the eras of all servers.

@@ -107,7 +107,7 @@ impl WorkspaceStream {
                     quiet_since = Instant::now();
                 }
                 _ = look.tick() => {
-                    if !self.gateway.sessions.is_open(&self.session) {
+                    if !self.gateway.sessions.is_open(&self.session.id) {
                         return Ok(());
                     }
                     self.session.touch();

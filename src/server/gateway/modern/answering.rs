@@ -18,6 +18,7 @@ use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
 use crate::server::gateway::answer::Answer;
 use crate::server::gateway::call_record::CallRecord;
+use crate::server::gateway::calling::MAX_STARTS;
 use crate::server::gateway::capabilities::Capabilities;
 use crate::server::gateway::listing::{ListKind, one_page};
 use crate::server::gateway::message::{Envelope, Kind};
@@ -86,27 +87,39 @@ impl Gateway {
     /// era is better spoken to in that era, with all that it has, so the client is told to.
     async fn modern_single(self: &Arc<Self>, asked: &Asked<'_>, server: &ServerRow) -> Response<AnswerBody> {
         let (id, method) = (asked.envelope.id(), asked.envelope.method());
-        let opening = async {
-            let upstream = Upstream::open(self, asked.caller, server.clone(), asked.passing.clone())?;
-            Ok((upstream.discovered().await?.is_some(), upstream))
-        };
-        match opening.await {
-            Ok((true, upstream)) => {
-                let record = CallRecord::begin(self, asked.caller, server, asked.envelope);
-                let answered = upstream.request(&asked.session, asked.body.clone()).await;
-                record.watch(match answered {
-                    Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
-                        Self::visible_tools(asked.caller, &upstream, &asked.session, id, answer).await
-                    }
-                    answered => self.passage(asked, upstream).answer(answered).await,
-                })
+        let mut server = server.clone();
+        for _ in 1..MAX_STARTS {
+            let opening = async {
+                let passing = asked.passing.clone();
+                let upstream = Upstream::open(self, asked.caller, server.clone(), passing)?.hurried(method);
+                Ok((upstream.discovered().await?.is_some(), upstream))
+            };
+            let upstream = match opening.await {
+                Ok((true, upstream)) => upstream,
+                Ok((false, _)) => {
+                    let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
+                    return json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, message));
+                }
+                Err(problem) => return Self::failed(asked.caller, &server, id, problem),
+            };
+            let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
+            let answered = upstream.request(&asked.session, asked.body.clone()).await;
+            if matches!(answered, Err(UpstreamProblem::Outdated))
+                && let Ok(now) = self.as_it_is_now(asked.caller, &server).await
+            {
+                // Nothing was sent.
+                record.discard();
+                server = now;
+                continue;
             }
-            Ok((false, _)) => {
-                let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
-                json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, message))
-            }
-            Err(problem) => Self::failed(asked.caller, server, id, problem),
+            return record.watch(match answered {
+                Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
+                    Self::visible_tools(asked.caller, &upstream, &asked.session, id, answer).await
+                }
+                answered => self.passage(asked, upstream).answer(answered).await,
+            });
         }
+        Self::failed(asked.caller, &server, id, UpstreamProblem::Outdated)
     }
 
     fn passage(self: &Arc<Self>, asked: &Asked<'_>, upstream: Upstream) -> Passage {
@@ -168,8 +181,18 @@ impl Gateway {
         let server = to.server.clone();
         let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
         let calling = async {
-            let upstream = Upstream::open(self, asked.caller, to.server, asked.passing.clone())?;
-            self.bridged(asked, upstream, to.message).await
+            let mut server = to.server;
+            for _ in 1..MAX_STARTS {
+                let upstream = Upstream::open(self, asked.caller, server.clone(), asked.passing.clone())?;
+                match self.bridged(asked, upstream, to.message.clone()).await {
+                    // Nothing was sent.
+                    Err(UpstreamProblem::Outdated) => {
+                        server = self.as_it_is_now(asked.caller, &server).await?;
+                    }
+                    called => return called,
+                }
+            }
+            Err(UpstreamProblem::Outdated)
         };
         let called = self.while_served(asked.caller, &server, Box::pin(calling)).await;
         let response = called.unwrap_or(Err(UpstreamProblem::Removed));
@@ -190,6 +213,9 @@ impl Gateway {
         let opened = upstream.session(&asked.session).await?;
         if opened.modern {
             let answered = upstream.request(&asked.session, message).await;
+            if matches!(answered, Err(UpstreamProblem::Outdated)) {
+                return Err(UpstreamProblem::Outdated);
+            }
             let answered = answered.map(Answer::of_one_server);
             return Ok(self.passage(asked, upstream).answer(answered).await);
         }

@@ -42,7 +42,7 @@ impl BridgeSessions {
             return Ok(session);
         }
         if ids.len() >= CAPACITY {
-            ids.retain(|_, id| sessions.exists(id));
+            ids.retain(|_, id| sessions.is_open(id));
         }
         let session = gateway.open_session(caller, Scope::Bridge, initialize(capabilities), VERSION)?;
         ids.insert(key, session.id.clone());

@@ -86,6 +86,7 @@ impl CallBody {
         let body = Self::new(gateway, Source::Kept(pieces), true, call, client_id);
         let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
         response.extensions_mut().insert(MindsItsServer);
         response
     }

@@ -128,9 +128,22 @@ impl Gateway {
         let mut answering = Box::pin(made(passage, session, message));
         tokio::select! {
             biased;
-            response = &mut answering => Ok(CallBody::wrap(self, response, call, asked.envelope.id())),
+            response = &mut answering => match response {
+                Ok(response) => Ok(CallBody::wrap(self, response, call, asked.envelope.id())),
+                Err((problem, _)) => {
+                    // Nothing was sent, so there is nothing to cancel.
+                    call.ended();
+                    Err(problem)
+                }
+            },
             () = wanted.untold() => {
                 // It came on another stream than the answer, of which there is nothing yet.
+                let answering = async {
+                    match answering.await {
+                        Ok(response) => response,
+                        Err((problem, passage)) => passage.answer(Err(problem)).await,
+                    }
+                };
                 let pieces = waiting_pieces(self, &call, answering);
                 Ok(json_answer(StatusCode::OK, park(self, call, pieces, asked.envelope.id())))
             }
@@ -158,23 +171,34 @@ impl Gateway {
             return Ok(failure(id, INVALID_PARAMS, message));
         };
         for (made_in, message) in call.wanted.answered(&answers) {
-            upstream.tell_answer(&made_in, message).await?;
+            upstream.tell_answer(&made_in, message).await.map_err(|problem| match problem {
+                // It cannot be told anew: the call was made with the older ones.
+                UpstreamProblem::Outdated => UpstreamProblem::SecretsChanged,
+                problem => problem,
+            })?;
         }
         Ok(CallBody::resumed(self, pieces, call, id))
     }
 }
 
-/// Makes the call and begins to pass its answer on.
-async fn made(mut passage: Passage, session: Arc<Session>, message: Bytes) -> Response<AnswerBody> {
+/// Makes the call and begins to pass its answer on, unless the server's settings have changed
+/// before anything was sent.
+async fn made(
+    mut passage: Passage,
+    session: Arc<Session>,
+    message: Bytes,
+) -> Result<Response<AnswerBody>, (UpstreamProblem, Box<Passage>)> {
     let answered = passage.upstream.request(&session, message).await;
+    if matches!(answered, Err(UpstreamProblem::Outdated)) {
+        return Err((UpstreamProblem::Outdated, Box::new(passage)));
+    }
     if let Some(workspace) = &mut passage.workspace {
         // It may have been opened again for this.
-        let slot = session.slot(&passage.upstream.server.id);
-        workspace.opened.clone_from(&*slot.lock().await);
+        workspace.opened = passage.upstream.opened();
     }
     // What its status says is about the server's own endpoint, not about the workspace's.
     let answered = answered.map(|answer| answer.for_legacy(&passage.id));
-    passage.answer(answered).await
+    Ok(passage.answer(answered).await)
 }
 
 impl Upstream {

@@ -129,12 +129,10 @@ impl Gateway {
         let (gateway, caller) = (Arc::clone(self), Rc::clone(asked.caller));
         let id: Value = serde_json::from_str(id).unwrap_or_default();
         let listening = Listening { filter, id, _held: held };
-        let mut response = streamed(&describing, move |outlet| {
+        streamed(&describing, move |outlet| {
             let all = RelayBody::new(|inner| gateway.workspace_stream(caller, session, None, inner));
             listening.run(all, outlet)
-        });
-        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-        response
+        })
     }
 
     /// Notes the resources in the session, so that the servers are asked to tell of them, and

@@ -26,7 +26,7 @@ use crate::server::gateway::message::Envelope;
 use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage};
 use crate::server::gateway::relay_body::Outlet;
-use crate::server::gateway::sessions::Session;
+use crate::server::gateway::sessions::{Session, UpstreamSession};
 
 /// How often a server may ask while it works on one call.
 const MAX_ROUNDS: u32 = 20;
@@ -48,14 +48,14 @@ pub(in crate::server::gateway) struct ModernCall {
 
 impl ModernCall {
     /// The call that was just made in a session; `None` if its server is of the legacy era.
-    pub(in crate::server::gateway) async fn of(
+    pub(in crate::server::gateway) fn of(
         cancellable: Cancellable,
         session: &Arc<Session>,
-        server_id: &str,
+        opened: Option<&UpstreamSession>,
         message: Bytes,
         passing: HeaderMap,
     ) -> Option<Self> {
-        let is_modern = session.slot(server_id).lock().await.as_ref().is_some_and(|opened| opened.modern);
+        let is_modern = opened.is_some_and(|opened| opened.modern);
         let may_ask = Envelope::parse(&message).is_ok_and(|envelope| may_ask(envelope.method()));
         let session = Arc::clone(session);
         is_modern.then_some(Self { session, message, passing, cancellable, may_ask, rounds: 0 })
@@ -167,7 +167,7 @@ impl Passage {
             return Err(UpstreamProblem::InputExcessive);
         }
         let gateway = Arc::clone(&self.gateway);
-        let answers = call.put(&asked, outlet, |session| gateway.sessions.is_open(session)).await?;
+        let answers = call.put(&asked, outlet, |session| gateway.sessions.is_open(&session.id)).await?;
         if asked.requests.is_empty() {
             // It only wants to be asked later.
             tokio::time::sleep((Duration::from_millis(50) * (1 << call.rounds.min(7))).min(LONGEST_PAUSE))
