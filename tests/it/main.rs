@@ -27,6 +27,7 @@ mod broken_servers;
 mod canaries;
 mod changed_secrets;
 mod client_sessions;
+mod coming_and_going;
 mod completions;
 mod completions_shells;
 mod conformance;

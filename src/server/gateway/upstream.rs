@@ -323,8 +323,7 @@ impl Upstream {
         let on_change = if answer::is_event_stream(&response) {
             OnChange::End(lease)
         } else {
-            let (gateway, caller, server) = (&self.gateway, &self.caller, &self.server);
-            OnChange::Filter(LaterSecrets::new(gateway, caller, &server.id, &server.slug, lease))
+            OnChange::Filter(LaterSecrets::new(&self.gateway, &self.server.id, lease))
         };
         Ok(response.map(|incoming| UpstreamBody::new(incoming, connection, pool, key, treatment, on_change)))
     }

@@ -77,7 +77,7 @@ impl UpstreamBody {
             OnChange::End(lease) => {
                 Poll::Ready(if lease.poll_over(context) { Err(BodyBroken) } else { Ok(()) })
             }
-            OnChange::Filter(later) => later.poll_known(context),
+            OnChange::Filter(later) => Poll::Ready(later.catch_up()),
         }
     }
 

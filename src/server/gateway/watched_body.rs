@@ -89,7 +89,7 @@ impl Standing {
         let last_change = self.in_use.last_change(&served.id);
         let row = self.project.store.server(&self.member.workspace_id, &served.slug).await?;
         let Some(row) = row.filter(|row| row.id == served.id && row.enabled) else { return Ok(false) };
-        self.in_use.notice(&row.id, fingerprint(&row), last_change);
+        self.in_use.notice(&row, fingerprint(&row), last_change);
         Ok(true)
     }
 
