@@ -103,6 +103,7 @@ mod session_bus;
 mod session_limits;
 mod short_values;
 mod slow_clients;
+mod small_print;
 mod store;
 mod stream_ends;
 mod streaming;
