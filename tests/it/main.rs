@@ -45,6 +45,7 @@ mod hardening;
 mod harness;
 mod help_topics;
 mod hints;
+mod host_names;
 mod https_upstream;
 mod interrupts;
 mod key_origin;
