@@ -180,6 +180,14 @@ impl Terminal {
         self.talker().note(text);
     }
 
+    /// The same for what a program should know too: among JSON it is a warning's document.
+    pub fn caution(&mut self, text: &str) {
+        if self.style.json && !self.style.quiet {
+            return self.warning(text);
+        }
+        self.note(text);
+    }
+
     /// A way to talk while the terminal is lent to somebody else.
     pub fn talker(&self) -> Talker {
         Talker::new(self.err.clone(), self.style)
