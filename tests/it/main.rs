@@ -25,6 +25,7 @@ mod bound_credentials;
 mod bridge_to_modern;
 mod broken_servers;
 mod canaries;
+mod certificates;
 mod changed_secrets;
 mod client_sessions;
 mod completions;

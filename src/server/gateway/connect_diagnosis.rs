@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{CertificateError, Error as TlsError};
 use url::Host;
 
 use super::address_policy::AddressPolicy;
+use super::certificate_problem::CertificateProblem;
 use crate::domain::UpstreamUrl;
 use crate::server::tls;
 
@@ -34,7 +35,7 @@ pub(super) enum ConnectProblem {
     /// There are no certificate authorities to check with.
     NoAuthorities,
     /// The certificate is not accepted, for this reason.
-    Certificate(&'static str),
+    Certificate(CertificateProblem),
     /// What listens there does not speak TLS.
     NotTls,
     /// The connection is there, and nobody answers the handshake.
@@ -98,21 +99,8 @@ async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<(), ConnectProbl
         Err(_) => return Err(ConnectProblem::TlsTimedOut),
     };
     Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(reason(problem)),
+        Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(problem.into()),
         Some(TlsError::InvalidMessage(_)) => ConnectProblem::NotTls,
         _ => ConnectProblem::TlsFailed,
     })
-}
-
-fn reason(problem: &CertificateError) -> &'static str {
-    match problem {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host name"
-        }
-        CertificateError::UnknownIssuer => "no certificate authority known here has issued it",
-        CertificateError::Revoked => "it was revoked",
-        _ => "it does not stand up to the check",
-    }
 }

@@ -15,6 +15,7 @@ mod call_record;
 mod calling;
 mod candidates;
 mod capabilities;
+mod certificate_problem;
 mod connect_diagnosis;
 mod connection;
 mod content_coding;

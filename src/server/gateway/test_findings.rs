@@ -53,7 +53,6 @@ pub(super) fn of_names(workspace: &WorkspaceRow, server: &ServerRow, names: &[us
 pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Finding {
     let (origin, slug) = (server.origin(), &server.slug);
     let look = format!("check the URL: aerostack mcp update {slug} --url <URL>");
-    let certificate = "renew or replace the certificate; a private authority must be in SSL_CERT_FILE of the aerostack server";
     match problem {
         ConnectProblem::Dns => error("dns_failed", format!("the host name of {origin} has no address"), look),
         ConnectProblem::AddressRefused => error(
@@ -81,9 +80,11 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
             "the aerostack server knows no certificate authorities to check with",
             "install the system's CA certificates there",
         ),
-        ConnectProblem::Certificate(reason) => {
-            error("tls_failed", format!("the certificate of {origin} is not accepted: {reason}"), certificate)
-        }
+        ConnectProblem::Certificate(problem) => error(
+            "tls_failed",
+            format!("the certificate of {origin} is not accepted: {}", problem.words(server)),
+            problem.hint(server),
+        ),
         ConnectProblem::NotTls => error(
             "tls_failed",
             format!("what listens at {origin} does not speak TLS"),
