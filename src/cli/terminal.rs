@@ -9,6 +9,7 @@ use std::io::{self, Cursor, IsTerminal as _, Write as _};
 use std::rc::Rc;
 
 use anyhow::Context as _;
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -114,6 +115,15 @@ impl Terminal {
     /// Whether data goes to a terminal, where a person reads it.
     pub fn shows_data(&self) -> bool {
         self.out_is_tty
+    }
+
+    /// How many characters fit in a line of the terminal that data goes to, if that is known.
+    pub fn data_width(&self) -> Option<usize> {
+        if !self.out_is_tty || !matches!(self.out, Output::Stdout) {
+            return None;
+        }
+        let size = tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|width| *width > 0)
     }
 
     /// Whether talk goes to a terminal.

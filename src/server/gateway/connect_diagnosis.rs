@@ -11,7 +11,7 @@ use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::Host;
 
-use super::address_policy::AddressPolicy;
+use super::address_policy::{AddressPolicy, is_never_allowed};
 use super::certificate_problem::CertificateProblem;
 use crate::domain::UpstreamUrl;
 use crate::server::tls;
@@ -26,6 +26,8 @@ pub(super) enum ConnectProblem {
     Dns,
     /// No address is one that may be used.
     AddressRefused,
+    /// The same, and no setting changes it.
+    AddressNeverAllowed,
     /// Nothing listens there.
     Refused,
     /// The network says no, in another way.
@@ -74,7 +76,13 @@ async fn connect(
             looking.await.ok().and_then(Result::ok).ok_or(ConnectProblem::Dns)?.collect()
         }
     };
-    let mut problem = if found.is_empty() { ConnectProblem::Dns } else { ConnectProblem::AddressRefused };
+    let mut problem = if found.is_empty() {
+        ConnectProblem::Dns
+    } else if found.iter().all(|address| is_never_allowed(address.ip())) {
+        ConnectProblem::AddressNeverAllowed
+    } else {
+        ConnectProblem::AddressRefused
+    };
     for address in found.iter().filter(|address| policy.permits(address.ip(), allow_private)) {
         problem = match tokio::time::timeout(STEP_TIME, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => return Ok(socket),

@@ -62,6 +62,13 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
             ),
             format!("if that is meant: aerostack mcp update {slug} --allow-private-network true"),
         ),
+        ConnectProblem::AddressNeverAllowed => error(
+            "address_refused",
+            format!(
+                "{origin} is an address of cloud metadata, link-local, multicast or reserved, which no setting allows"
+            ),
+            look,
+        ),
         ConnectProblem::Refused => error(
             "connection_refused",
             format!("nothing listens at {origin}: the connection was refused"),
