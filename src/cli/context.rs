@@ -145,6 +145,19 @@ impl<'a> Context<'a> {
         WorkspaceSlug::parse(DEFAULT_WORKSPACE).map_err(|problem| Failure::usage(problem.to_string()))
     }
 
+    /// The workspace that a command names itself.
+    ///
+    /// # Errors
+    /// [`Failure`] when `-w` names another one.
+    pub fn named_workspace(&self, slug: WorkspaceSlug) -> Result<WorkspaceSlug, Failure> {
+        match &self.options.workspace {
+            Some(other) if *other != slug => Err(Failure::usage(format!(
+                "two workspaces are named, {slug} and, with --workspace, {other}; leave one out"
+            ))),
+            _ => Ok(slug),
+        }
+    }
+
     /// The user's configuration file; `None` where there is no home.
     pub fn config_file(&self) -> Option<ConfigFile> {
         self.settings.config_dir.as_deref().map(ConfigFile::in_directory)

@@ -35,8 +35,8 @@ const SECOND: &str = "ghp_second_demo_value";
 
 pub(super) fn run(_: &DemoArgs, terminal: &mut Terminal) -> Result<(), Failure> {
     logging::start("error", terminal.talks_to_terminal());
-    let mock =
-        Mock::start(SocketAddr::from(([127, 0, 0, 1], 0)), false).map_err(|error| start_failure(&error))?;
+    let mock = Mock::start(SocketAddr::from(([127, 0, 0, 1], 0)), false, &[])
+        .map_err(|error| start_failure(&error))?;
     let settings = Settings {
         api_url: Some(mock.base_url.clone()),
         api_key: Some(Zeroizing::new(mock.api_key.expose().to_owned())),

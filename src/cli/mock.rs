@@ -16,7 +16,7 @@ use super::failure::{Failure, FailureKind};
 use super::serve::{StopSignal, listen_address, require_tls, start_failure};
 use super::terminal::Terminal;
 use crate::api::routes;
-use crate::domain::{ApiKey, WorkspaceToken};
+use crate::domain::{AllowedHost, ApiKey, WorkspaceToken};
 use crate::server::analytics::AnalyticsSettings;
 use crate::server::demo_upstream::DemoUpstream;
 use crate::server::settings::{ServerSettings, TlsFiles, UPSTREAM_PATIENCE};
@@ -34,6 +34,9 @@ pub(super) struct MockArgs {
     /// Address and port; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787", value_parser = listen_address)]
     listen: SocketAddr,
+    /// Host name to answer to as well; repeatable
+    #[arg(long = "allowed-host", value_name = "NAME")]
+    allowed_hosts: Vec<AllowedHost>,
     /// Also write the variables to this file (mode 0600)
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
@@ -55,7 +58,8 @@ pub(super) fn run(arguments: &MockArgs, terminal: &mut Terminal) -> Result<(), F
     require_tls(arguments.listen, arguments.tls)?;
     logging::start("info", terminal.talks_to_terminal());
     let stop = StopSignal::listen()?;
-    let mock = Mock::start(arguments.listen, arguments.tls).map_err(|error| start_failure(&error))?;
+    let mock = Mock::start(arguments.listen, arguments.tls, &arguments.allowed_hosts)
+        .map_err(|error| start_failure(&error))?;
     let lines = mock.variables();
     if let Some(path) = &arguments.env_file {
         write_private(path, lines.as_bytes()).map_err(|error| {
@@ -82,7 +86,11 @@ pub(super) struct Mock {
 
 impl Mock {
     /// Starts server and demo upstream; they take requests when this returns.
-    pub(super) fn start(listen: SocketAddr, with_tls: bool) -> Result<Self, StartError> {
+    pub(super) fn start(
+        listen: SocketAddr,
+        with_tls: bool,
+        allowed_hosts: &[AllowedHost],
+    ) -> Result<Self, StartError> {
         let failed = |error: std::io::Error| StartError::System(format!("no temporary folder: {error}"));
         let folder = tempfile::Builder::new()
             .prefix("aerostack-mock-")
@@ -95,6 +103,7 @@ impl Mock {
         let settings = ServerSettings {
             listen,
             tls,
+            allowed_hosts: allowed_hosts.to_vec(),
             database: folder.path().join("mock.db"),
             key: SecretsKey::generate()?,
             loopback_upstreams: true,

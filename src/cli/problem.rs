@@ -12,6 +12,7 @@ use super::{older_grammar, other_words};
 use crate::domain::origin::UrlProblem;
 use crate::domain::secret_name::NameProblem;
 use crate::domain::server_slug::SlugProblem;
+use crate::domain::{AllowedHostProblem, PeriodProblem};
 
 /// The rule that an argument broke, in fixed words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +77,14 @@ fn broken_rule(error: &clap::Error) -> String {
     let slug = source.and_then(|source| source.downcast_ref::<SlugProblem>().map(ToString::to_string));
     let name = source.and_then(|source| source.downcast_ref::<NameProblem>().map(ToString::to_string));
     let url = source.and_then(|source| source.downcast_ref::<UrlProblem>().map(ToString::to_string));
-    rule.or(slug).or(name).or(url).unwrap_or_else(|| "it does not have the right form".to_owned())
+    let host = source.and_then(|source| source.downcast_ref::<AllowedHostProblem>().map(ToString::to_string));
+    let period = source.and_then(|source| source.downcast_ref::<PeriodProblem>().map(ToString::to_string));
+    rule.or(slug)
+        .or(name)
+        .or(url)
+        .or(host)
+        .or(period)
+        .unwrap_or_else(|| "it does not have the right form".to_owned())
 }
 
 fn hint(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> String {

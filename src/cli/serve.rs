@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::failure::{Failure, FailureKind};
 use super::terminal::Terminal;
 use super::{env_vars, problem::Rule};
-use crate::domain::Period;
+use crate::domain::{AllowedHost, Period};
 use crate::server::analytics::AnalyticsSettings;
 use crate::server::settings::{self, KeySettingProblem, ServerSettings, TlsFiles};
 use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging};
@@ -25,7 +25,7 @@ use crate::server::{ConnectionLimits, RunningServer, Server, StartError, logging
 #[command(after_help = EXAMPLES)]
 #[expect(clippy::doc_markdown, reason = "the texts are the help, where backticks would show")]
 pub(super) struct ServeArgs {
-    /// Address and port; anything but loopback needs TLS
+    /// Address and port; TLS unless loopback
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787", value_parser = listen_address)]
     listen: SocketAddr,
     /// Where to store, as sqlite:PATH
@@ -37,6 +37,9 @@ pub(super) struct ServeArgs {
     /// Private key in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Host name to answer to as well; repeatable
+    #[arg(long = "allowed-host", value_name = "NAME")]
+    allowed_hosts: Vec<AllowedHost>,
     /// Connections that are open at the same time
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = connections)]
     max_connections: usize,
@@ -52,7 +55,7 @@ pub(super) struct ServeArgs {
     /// How many tool calls are kept; the oldest go first
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..))]
     analytics_max_rows: u64,
-    /// Form of the log on standard error
+    /// Form of the log
     #[arg(long, value_name = "FORM", default_value = "text")]
     log_format: LogFormat,
 }
@@ -110,6 +113,7 @@ pub(super) fn run(arguments: ServeArgs, terminal: &mut Terminal) -> Result<(), F
     let settings = ServerSettings {
         listen: arguments.listen,
         tls,
+        allowed_hosts: arguments.allowed_hosts,
         database: arguments.database,
         key,
         loopback_upstreams: false,

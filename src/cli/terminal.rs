@@ -9,6 +9,7 @@ use std::io::{self, Cursor, IsTerminal as _, Write as _};
 use std::rc::Rc;
 
 use anyhow::Context as _;
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -116,6 +117,15 @@ impl Terminal {
         self.out_is_tty
     }
 
+    /// How many characters fit in a line of the terminal that data goes to, if that is known.
+    pub fn data_width(&self) -> Option<usize> {
+        if !self.out_is_tty || !matches!(self.out, Output::Stdout) {
+            return None;
+        }
+        let size = tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+    }
+
     /// Whether talk goes to a terminal.
     pub fn talks_to_terminal(&self) -> bool {
         self.err_is_tty
@@ -178,6 +188,14 @@ impl Terminal {
     /// Says something that only people need.
     pub fn note(&mut self, text: &str) {
         self.talker().note(text);
+    }
+
+    /// The same for what a program should know too: among JSON it is a warning's document.
+    pub fn caution(&mut self, text: &str) {
+        if self.style.json && !self.style.quiet {
+            return self.warning(text);
+        }
+        self.note(text);
     }
 
     /// A way to talk while the terminal is lent to somebody else.

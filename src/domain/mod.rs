@@ -1,6 +1,7 @@
 //! The words of the product: names, values, rules and credentials, with the
 //! checks that make them legal. No I/O, no async, no HTTP library, no database.
 
+pub mod allowed_host;
 pub mod api_key;
 pub mod injection;
 pub mod origin;
@@ -14,6 +15,7 @@ pub mod suggestion;
 pub mod token_scope;
 pub mod workspace_token;
 
+pub use allowed_host::{AllowedHost, AllowedHostProblem};
 pub use api_key::ApiKey;
 pub use injection::{Injection, InjectionHeader, InjectionProblem};
 pub use origin::{Origin, UpstreamUrl, UrlProblem};

@@ -1,54 +1,115 @@
-//! `Host` and `Origin`: a listener on a loopback address answers to loopback names only,
-//! so a web page that re-binds its own name to 127.0.0.1 gets nothing (DNS rebinding).
+//! `Host` and `Origin`: a listener answers to its own address, to loopback names, to the names
+//! of its certificate and to those it was given, so that a web page that re-binds its own name
+//! to our address gets nothing (DNS rebinding).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
-use hyper::HeaderMap;
-use hyper::Request;
-use hyper::body::Incoming;
 use hyper::header::{HOST, ORIGIN};
-use url::Url;
+use hyper::{HeaderMap, Uri};
+use tokio_rustls::rustls::client::verify_server_name;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use url::{Host, Url};
 
 use super::error::ApiError;
+use crate::domain::AllowedHost;
 use crate::domain::origin::is_loopback_host;
 
 /// The server's URL as the client addressed it, for `gateway_url` and `mcp_json`.
 #[derive(Debug, Clone)]
 pub(super) struct BaseUrl(pub(super) String);
 
+/// The address at which a connection arrived.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ArrivedAt(pub(super) IpAddr);
+
 /// Which names this listener answers to.
 pub(super) struct HostCheck {
     scheme: &'static str,
-    loopback_only: bool,
+    /// The listener's own, if it speaks TLS.
+    certificate: Option<CertificateDer<'static>>,
+    /// Given by whoever started the server.
+    allowed: Vec<AllowedHost>,
 }
 
 impl HostCheck {
-    pub(super) fn new(address: SocketAddr, scheme: &'static str) -> Self {
-        Self { scheme, loopback_only: address.ip().to_canonical().is_loopback() }
+    pub(super) fn new(certificate: Option<CertificateDer<'static>>, allowed: Vec<AllowedHost>) -> Self {
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        Self { scheme, certificate, allowed }
     }
 
     /// Checks `Host` and `Origin`; the answer is the URL the client used.
-    pub(super) fn check(&self, request: &Request<Incoming>) -> Result<BaseUrl, ApiError> {
+    pub(super) fn check(
+        &self,
+        headers: &HeaderMap,
+        target: &Uri,
+        arrived: Option<ArrivedAt>,
+    ) -> Result<BaseUrl, ApiError> {
         let bad_host = || ApiError::invalid_request("exactly one legal Host header is needed");
-        let mut hosts = request.headers().get_all(HOST).iter();
+        let mut hosts = headers.get_all(HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok()).ok_or_else(bad_host)?;
-        let base = format!("{}://{host}", self.scheme);
-        let url = Url::parse(&base).ok().filter(|url| {
-            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && !host.contains('@')
-        });
-        let url = url.filter(|_| hosts.next().is_none()).ok_or_else(bad_host)?;
-        if request.uri().authority().is_some_and(|authority| authority.as_str() != host) {
+        let seen = url_of(self.scheme, host).filter(|_| hosts.next().is_none()).ok_or_else(bad_host)?;
+        if target.authority().is_some_and(|authority| authority.as_str() != host) {
             return Err(bad_host());
         }
-        if self.loopback_only && !is_loopback_host(&url) {
-            return Err(ApiError::forbidden(
-                "this server listens on a loopback address and answers to its names only",
-            )
-            .with_hint("use http://127.0.0.1:PORT or http://localhost:PORT"));
-        }
-        check_origin(request.headers(), &url)?;
-        Ok(BaseUrl(base))
+        let own = if self.is_own(&seen, arrived) {
+            seen
+        } else {
+            // Plain HTTP stays on this machine, so the client speaks https, to a proxy.
+            let outside = url_of("https", host).filter(|url| self.is_allowed(url));
+            outside.ok_or_else(|| self.refusal())?
+        };
+        check_origin(headers, &own)?;
+        Ok(BaseUrl(own.as_str().trim_end_matches('/').to_owned()))
     }
+
+    fn is_own(&self, url: &Url, arrived: Option<ArrivedAt>) -> bool {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(_)) | None => None,
+        };
+        let here = arrived.map(|arrived| arrived.0.to_canonical());
+        is_loopback_host(url)
+            || address.is_some_and(|address| here == Some(address.to_canonical()))
+            || self.is_in_certificate(url)
+    }
+
+    /// By the rules of TLS clients (RFC 9525): the alternative names count, and `*` stands for
+    /// one label.
+    fn is_in_certificate(&self, url: &Url) -> bool {
+        let name = match url.host() {
+            Some(Host::Ipv4(address)) => Some(ServerName::from(IpAddr::V4(address))),
+            Some(Host::Ipv6(address)) => Some(ServerName::from(IpAddr::V6(address))),
+            Some(Host::Domain(name)) => ServerName::try_from(name).ok(),
+            None => None,
+        };
+        let certificate =
+            self.certificate.as_ref().and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
+        certificate
+            .zip(name)
+            .is_some_and(|(certificate, name)| verify_server_name(&certificate, &name).is_ok())
+    }
+
+    fn is_allowed(&self, url: &Url) -> bool {
+        self.allowed.iter().any(|allowed| allowed.is_host_of(url))
+    }
+
+    fn refusal(&self) -> ApiError {
+        let refusal = ApiError::forbidden("this server does not answer to the host name in the request");
+        refusal.with_hint(if self.certificate.is_some() {
+            "use a name that stands in the server's certificate; for another one, start the server with --allowed-host NAME"
+        } else {
+            "use http://127.0.0.1:PORT or http://localhost:PORT; behind a proxy, start the server with --allowed-host NAME"
+        })
+    }
+}
+
+/// The URL of a `Host`, if that is a host with or without a port and nothing else.
+fn url_of(scheme: &str, host: &str) -> Option<Url> {
+    let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    (bare && !host.contains(['@', '/', '\\'])).then_some(url)
 }
 
 /// A browser sends `Origin`; only the server's own is allowed.
@@ -62,4 +123,91 @@ fn check_origin(headers: &HeaderMap, own: &Url) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The base URL, or the status of the refusal.
+    fn asked(check: &HostCheck, host: &str, arrived: &str) -> Result<String, u16> {
+        let headers: HeaderMap = [(HOST, host.parse().unwrap())].into_iter().collect();
+        let arrived = ArrivedAt(arrived.parse().unwrap());
+        let answer = check.check(&headers, &"/healthz".parse().unwrap(), Some(arrived));
+        answer.map(|base| base.0).map_err(|error| error.status().as_u16())
+    }
+
+    fn allowed(names: &[&str]) -> Vec<AllowedHost> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn addresses_count_where_the_connection_arrived() {
+        let plain = HostCheck::new(None, Vec::new());
+        for (host, arrived, base) in [
+            ("192.0.2.7:8443", "192.0.2.7", "http://192.0.2.7:8443"),
+            ("192.0.2.7", "::ffff:192.0.2.7", "http://192.0.2.7"),
+            ("[::ffff:192.0.2.7]:1", "192.0.2.7", "http://[::ffff:c000:207]:1"),
+            ("[2001:DB8::7]:8443", "2001:db8::7", "http://[2001:db8::7]:8443"),
+            ("localhost:8443", "192.0.2.7", "http://localhost:8443"),
+            ("127.0.0.1:8443", "192.0.2.7", "http://127.0.0.1:8443"),
+        ] {
+            assert_eq!(asked(&plain, host, arrived), Ok(base.to_owned()), "{host} at {arrived}");
+        }
+        for (host, arrived) in [
+            ("192.0.2.8:8443", "192.0.2.7"),
+            ("[2001:db8::8]:8443", "2001:db8::7"),
+            ("0.0.0.0:8443", "192.0.2.7"),
+            ("[::]:8443", "2001:db8::7"),
+            ("192.0.2.7.evil.example", "192.0.2.7"),
+            ("mcp.example.com", "192.0.2.7"),
+        ] {
+            assert_eq!(asked(&plain, host, arrived), Err(403), "{host} at {arrived}");
+        }
+        for host in ["", "a b", "x@localhost", "localhost/", "localhost?", "localhost:99999", "localhost\\"] {
+            assert_eq!(asked(&plain, host, "127.0.0.1"), Err(400), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_certificate() {
+        let names = ["mcp.example.com", "*.team.example", "192.0.2.9"].map(str::to_owned).to_vec();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let check = HostCheck::new(Some(made.cert.der().clone()), allowed(&["other.example:8443"]));
+        for host in [
+            "mcp.example.com",
+            "MCP.Example.com.:8443",
+            "a.team.example:8443",
+            "192.0.2.9:1",
+            "localhost:8443",
+            "other.example:8443",
+        ] {
+            let base = format!("https://{}", host.to_lowercase());
+            assert_eq!(asked(&check, host, "192.0.2.7"), Ok(base), "{host}");
+        }
+        for host in [
+            "example.com",
+            "a.mcp.example.com",
+            "team.example",
+            "a.b.team.example",
+            "mcp.example.com.evil.example",
+            "192.0.2.8",
+            "other.example",
+            "*.team.example",
+        ] {
+            assert_eq!(asked(&check, host, "192.0.2.7"), Err(403), "{host}");
+        }
+    }
+
+    #[test]
+    fn given_names_are_those_of_a_proxy() {
+        let check = HostCheck::new(None, allowed(&["mcp.example.com", "localhost", "other.example:443"]));
+        let at = |host| asked(&check, host, "127.0.0.1");
+        assert_eq!(at("mcp.example.com"), Ok("https://mcp.example.com".to_owned()));
+        assert_eq!(at("mcp.example.com:443"), Ok("https://mcp.example.com".to_owned()));
+        assert_eq!(at("mcp.example.com:8443"), Ok("https://mcp.example.com:8443".to_owned()));
+        assert_eq!(at("other.example"), Ok("https://other.example".to_owned()));
+        assert_eq!(at("localhost:8787"), Ok("http://localhost:8787".to_owned()));
+        assert_eq!((at("other.example:80"), at("evil.example")), (Err(403), Err(403)));
+    }
 }

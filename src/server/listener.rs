@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connections::{ConnectionLimits, Connections, Place, StallGuard};
 use super::head_tap::HeadTap;
+use super::host_check::ArrivedAt;
 use super::metrics::Peer;
 use super::router::{self, Core, Shared};
 use super::startup::StartError;
@@ -178,24 +179,31 @@ async fn work(
 async fn serve_socket(core: Rc<Core>, socket: TcpStream, stopping: watch::Receiver<bool>) {
     let Ok(socket) = tokio::net::TcpStream::from_std(socket) else { return };
     let Ok(peer) = socket.peer_addr().map(|address| Peer(address.ip())) else { return };
+    let Ok(arrived) = socket.local_addr().map(|address| ArrivedAt(address.ip())) else { return };
+    let ends = (peer, arrived);
     let Some(config) = core.shared.tls.clone() else {
-        return serve(core, socket, peer, stopping).await;
+        return serve(core, socket, ends, stopping).await;
     };
     let handshake = TlsAcceptor::from(config).accept(socket);
     match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
-        Ok(Ok(socket)) => serve(core, socket, peer, stopping).await,
+        Ok(Ok(socket)) => serve(core, socket, ends, stopping).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn serve<S>(core: Rc<Core>, socket: S, peer: Peer, mut stopping: watch::Receiver<bool>)
-where
+async fn serve<S>(
+    core: Rc<Core>,
+    socket: S,
+    (peer, arrived): (Peer, ArrivedAt),
+    mut stopping: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (socket, heads) = HeadTap::new(StallGuard::new(socket));
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(arrived);
         let (core, head) = (Rc::clone(&core), heads.check());
         async move { Ok::<_, Infallible>(router::answer(&core, head, request).await) }
     });

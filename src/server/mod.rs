@@ -39,14 +39,15 @@ pub use connections::ConnectionLimits;
 pub use settings::ServerSettings;
 pub use startup::{Project, StartError};
 
-use crate::domain::ApiKey;
+use crate::domain::{AllowedHost, ApiKey};
 use gateway::address_policy::AddressPolicy;
 
 /// A server that listens and does not take requests yet.
 pub struct Server {
     socket: TcpListener,
     address: SocketAddr,
-    tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
+    tls: Option<tls::ListenerTls>,
+    allowed_hosts: Vec<AllowedHost>,
     project: Project,
     policy: AddressPolicy,
     patience: Duration,
@@ -59,7 +60,7 @@ impl Server {
     /// # Errors
     /// [`StartError`]: the port is taken, TLS files do not fit, the key is wrong, ...
     pub fn bind(settings: &ServerSettings, announce: &mut dyn FnMut(&ApiKey)) -> Result<Self, StartError> {
-        let tls = settings.tls.as_ref().map(tls::server_config).transpose()?;
+        let tls = settings.tls.as_ref().map(tls::listener_tls).transpose()?;
         let socket = listener::bind(settings.listen)?;
         let address = socket.local_addr().map_err(|error| StartError::System(error.to_string()))?;
         let runtime = listener::current_thread_runtime()?;
@@ -67,7 +68,9 @@ impl Server {
         let project = runtime.block_on(opening)?;
         let policy = AddressPolicy { loopback_always: settings.loopback_upstreams };
         let patience = settings.upstream_patience;
-        Ok(Self { socket, address, tls, project, policy, patience, connections: settings.connections })
+        let allowed_hosts = settings.allowed_hosts.clone();
+        let connections = settings.connections;
+        Ok(Self { socket, address, tls, allowed_hosts, project, policy, patience, connections })
     }
 
     /// Where it listens.
@@ -97,8 +100,9 @@ impl Server {
         self.project.store.leave_thread();
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
-        let shared =
-            Arc::new(router::Shared::new(self.project, self.policy, self.patience, self.tls, address));
+        let (tls, leaf) = self.tls.map(|tls| (tls.config, tls.leaf)).unzip();
+        let hosts = host_check::HostCheck::new(leaf, self.allowed_hosts);
+        let shared = Arc::new(router::Shared::new(self.project, self.policy, self.patience, tls, hosts));
         let limits = self.connections.within_file_limit();
         let acceptor = listener::start(self.socket, &shared, limits, stopping)?;
         Ok(RunningServer { stop, acceptor: Some(acceptor), address })

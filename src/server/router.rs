@@ -1,7 +1,6 @@
 //! Where a request goes. Gateway paths branch off first; admin routes are authenticated
 //! here, before their body is read. Every answer gets its `X-Request-Id`.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use super::error::ApiError;
 use super::gateway::address_policy::AddressPolicy;
 use super::gateway::{Gateway, UpstreamPool};
 use super::health;
-use super::host_check::{self, HostCheck};
+use super::host_check::{self, ArrivedAt, HostCheck};
 use super::metrics;
 use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
@@ -47,15 +46,14 @@ impl Shared {
         policy: AddressPolicy,
         patience: Duration,
         tls: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
-        address: SocketAddr,
+        hosts: HostCheck,
     ) -> Self {
         let project = Arc::new(project);
-        let scheme = if tls.is_some() { "https" } else { "http" };
         Self {
             gateway: Arc::new(Gateway::new(Arc::clone(&project), policy, patience)),
             admin: admin::router(Arc::clone(&project)),
             project,
-            hosts: HostCheck::new(address, scheme),
+            hosts,
             tls,
         }
     }
@@ -129,7 +127,8 @@ async fn route(
     request: Request<Incoming>,
     request_id: &RequestId,
 ) -> Result<Response<AnswerBody>, ApiError> {
-    let base_url = core.shared.hosts.check(&request)?;
+    let arrived = request.extensions().get::<ArrivedAt>().copied();
+    let base_url = core.shared.hosts.check(request.headers(), request.uri(), arrived)?;
     match kind_of(request.uri().path()) {
         // On the heap: it is as large as all that a call can take.
         "gateway" => Ok(Box::pin(core.shared.gateway.answer(&core.pool, request, request_id)).await),

@@ -8,6 +8,7 @@ use super::analytics::AnalyticsSettings;
 use super::connections::ConnectionLimits;
 use super::vault::SecretsKey;
 use super::vault::keyring::KeyProblem;
+use crate::domain::AllowedHost;
 
 /// The master key.
 pub const SECRETS_KEY: &str = "WORKFLOW_SECRETS_KEY";
@@ -24,6 +25,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Certificate chain and key in PEM; without them the listener speaks plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// Names it answers to beside its own address, loopback names and those of its certificate.
+    pub allowed_hosts: Vec<AllowedHost>,
     /// The SQLite file.
     pub database: PathBuf,
     /// The master key.

@@ -21,12 +21,21 @@ fn unusable(path: &Path, error: impl std::fmt::Display) -> StartError {
     StartError::System(format!("the TLS file {} cannot be used: {error}", path.display()))
 }
 
+/// What the listener speaks TLS with.
+pub(super) struct ListenerTls {
+    pub(super) config: Arc<ServerConfig>,
+    /// The certificate that clients check the name with.
+    pub(super) leaf: CertificateDer<'static>,
+}
+
 /// The listener's TLS: HTTP/1.1 over TLS 1.2 or 1.3.
-pub(super) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
+pub(super) fn listener_tls(files: &TlsFiles) -> Result<ListenerTls, StartError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .map_err(|error| unusable(&files.certificate, error))?
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(&files.certificate, error))?;
+    let leaf =
+        chain.first().cloned().ok_or_else(|| unusable(&files.certificate, "it holds no certificate"))?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, error))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -35,7 +44,7 @@ pub(super) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, Start
         .with_single_cert(chain, key)
         .map_err(|error| unusable(&files.certificate, error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(ListenerTls { config: Arc::new(config), leaf })
 }
 
 /// TLS to upstreams, with the system's roots (`SSL_CERT_FILE` is obeyed). Loaded at the

@@ -1,5 +1,7 @@
 //! `aerostack analytics`: tables, JSON, bars on a terminal, and what is refused.
 
+use std::ffi::OsStr;
+
 use serde_json::{Value, json};
 
 use crate::analytics::{analytics, answer_by_tool, logged};
@@ -98,6 +100,42 @@ fn bars_on_a_terminal() {
     let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{text}"));
     assert!(line("up__good").trim_end().ends_with(&"█".repeat(24)), "{text}");
     assert!(line("up__says_error").trim_end().ends_with(&format!(" {}", "░".repeat(8))), "{text}");
+}
+
+/// A terminal of 85 columns has room for short bars only.
+#[test]
+fn bars_fit_into_the_terminal() {
+    let (companion, ..) = scene();
+    let narrow = ["-c", "stty cols 85; exec \"$@\"", "sh"].map(OsStr::new);
+    let program = aerostack(&["analytics", "--by", "token,tool,tool"]).by("sh", &narrow).against(&companion);
+    let (code, text) = PseudoTerminal::spawn(program).end();
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches("TOOL").count(), 1, "{text}");
+    assert!(text.contains('█') && text.lines().all(|line| line.trim_end().chars().count() <= 85), "{text}");
+}
+
+#[test]
+fn the_workspace_can_be_named_in_two_ways() {
+    let (companion, ..) = scene();
+    assert_eq!(
+        companion.admin("POST", "/api/v1/admin/workspaces", Some(&json!({"name": "Team A"}))).status,
+        201
+    );
+    for arguments in
+        [&["analytics", "-w", "team-a"][..], &["-w", "team-a", "analytics"], &["analytics", "team-a"]]
+    {
+        let ended = cli(&companion, arguments).expect(0);
+        assert!(ended.err.contains("workspace team-a"), "{}", ended.err);
+    }
+    cli(&companion, &["workspace", "token", "list", "team-a", "-w", "team-a"]).expect(0);
+    for arguments in [
+        &["analytics", "team-a", "-w", "default"][..],
+        &["workspace", "token", "list", "team-a", "-w", "default"],
+        &["workspace", "token", "create", "team-a", "--name", "x", "-w", "default"],
+    ] {
+        let ended = cli(&companion, arguments).expect(2);
+        assert!(ended.err.contains("two workspaces are named"), "{}", ended.err);
+    }
 }
 
 #[test]

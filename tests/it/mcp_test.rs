@@ -119,6 +119,13 @@ fn an_address_that_is_not_allowed() {
     let (mut companion, _upstream) = scene(mcp_answer);
     companion.open(KEY, false, None).unwrap();
     finds(&companion, "up", "address_refused", 6, "a loopback, private or reserved address");
+    // No option helps with these, so none is proposed.
+    companion.add_server("metadata", "http://169.254.169.254/mcp");
+    let findings = companion.admin("POST", "/api/v1/admin/mcp-servers/metadata/test", None).json();
+    let finding = &findings["findings"][0];
+    assert_eq!(finding["code"], "address_refused", "{findings}");
+    assert!(finding["message"].as_str().unwrap().contains("which no setting allows"), "{finding}");
+    assert!(!finding["hint"].as_str().unwrap().contains("--allow-private-network"), "{finding}");
 }
 
 #[test]

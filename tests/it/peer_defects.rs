@@ -168,7 +168,7 @@ fn peer_defect_16_standard_output_is_data_only() {
         &["secrets", "delete", "raw", "TOKEN", "NONE", "--if-exists", "--yes", "--json"],
     ];
     for arguments in lines {
-        let ended = run(arguments, "x\n");
+        let ended = run(arguments, "abcdefgh\n");
         assert_eq!(ended.err, "", "{arguments:?}");
         assert!(ended.document().is_object());
     }

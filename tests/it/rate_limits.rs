@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::mcp::message;
 use crate::harness::parts::{ClientSession, part, parts};
 use crate::harness::program::until;
-use crate::harness::{Answer, Companion, McpSession, Mock, Upstream};
+use crate::harness::{Answer, Companion, McpSession, Mock, Upstream, request};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -114,6 +114,48 @@ fn other_requests_have_a_wider_limit() {
     assert_eq!((refusal.status, standing(&refusal)), (429, Some((600, 0))));
     // Tool calls have a quota of their own.
     assert_eq!(call(&session, &json!(1)).status, 200);
+}
+
+#[test]
+fn names_of_servers_cannot_be_guessed_without_a_limit() {
+    let (companion, _upstream) = companion();
+    let token = limited(&companion, &json!(100));
+    let (whole, single) = (companion.session(&token, None), companion.session(&token, Some("github-mcp")));
+    let authorization = format!("Bearer {token}");
+    let guess = |method: &str, slug: &str| {
+        let headers = [("Authorization", authorization.as_str())];
+        request(companion.address, method, &format!("/ws/default/{slug}"), &headers, b"{}")
+    };
+    // How long a bucket of 600 takes to fill by one is 0.1 s, so the limit is met again and again.
+    let meet = || {
+        let deadline = Instant::now() + PATIENCE;
+        for guessed in 0.. {
+            let method = ["GET", "POST", "DELETE"][guessed % 3];
+            let answer = guess(method, &format!("guess-{guessed}"));
+            if answer.status != 404 {
+                return (guessed, answer);
+            }
+            assert!(Instant::now() < deadline, "no limit after {guessed}");
+        }
+        unreachable!()
+    };
+    let (guessed, refusal) = meet();
+    assert!(guessed >= 590, "{guessed}");
+    assert_eq!((refusal.status, standing(&refusal)), (429, Some((600, 0))));
+    assert_eq!(
+        (refusal.json()["error"]["code"].clone(), number(&refusal, "Retry-After")),
+        (json!(-32005), Some(1))
+    );
+    // A right name is not told apart from a wrong one, not even by a tool call, which has its own quota.
+    let echo = || single.send(&message("tools/call", &json!({"name": "echo"})), &[]);
+    let refused_as_guess = || standing(&echo()).is_some_and(|(limit, _)| limit == 600);
+    assert!(until(PATIENCE, || (meet().1.status == 429 && refused_as_guess()).then_some(())).is_some());
+    // All servers' address tells nothing and goes on; the guesses used up its other requests, too.
+    assert_eq!(call(&whole, &json!(1)).status, 200);
+    let ping = || whole.send(&message("ping", &json!({})), &[]).status;
+    assert!((0..100).any(|_| meet().1.status == 429 && ping() == 429), "the guesses did not count");
+    // After a while, all is as before.
+    assert!(until(PATIENCE, || (echo().status == 200).then_some(())).is_some());
 }
 
 /// A client that we did not write gets an error it can show, and its session goes on.

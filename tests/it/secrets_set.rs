@@ -177,7 +177,7 @@ fn json_is_the_document_of_the_api() {
     let by_api = post(&companion, &json!({"name": "B", "value": "two"}));
     assert_eq!((by_api.status, &by_api.json()["status"]), (200, &json!("updated")));
     let with_newline = aerostack(&["--json", "secrets", "set", "github-mcp", "A"]).against(&companion);
-    let ended = with_newline.stdin("two\n").run();
+    let ended = with_newline.stdin("two-long\n").run();
     assert_eq!(ended.err, "", "with --json nothing is said beside the document");
     assert_eq!(ended.document()["status"], "updated");
 }

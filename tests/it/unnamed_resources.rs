@@ -1,9 +1,14 @@
 //! Resources whose URI carries no slug, for clients of both eras: every server is asked until one
-//! has it, and servers that failed lately are left out.
+//! has it; servers that failed lately are left out, and slow ones are not waited for.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::mcp::{json_rpc, message};
+use crate::harness::program::until;
+use crate::harness::upstream::{http_answer, json_answer};
 use crate::harness::{Companion, McpSession, Upstream};
 use crate::modern_era::ask;
 use crate::workspace_lists::library;
@@ -61,4 +66,105 @@ fn a_server_that_failed_lately_is_not_asked_each_time() {
         // Twice at first, in both eras, and when a rest is over.
         assert!(broken.connections() - before <= 4, "{} times", broken.connections() - before);
     }
+}
+
+/// Lets everybody pass who waits at it, once it is open.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn pass(&self) {
+        let _open = self.0.1.wait_while(self.0.0.lock().unwrap(), |open| !*open).unwrap();
+    }
+
+    fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+/// A server with resources that answers one method only when the gate is open.
+fn stuck(at: &'static str, gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |request| {
+        let asked = request.json();
+        if asked["method"] == at {
+            gate.pass();
+        }
+        let Some(id) = asked.get("id") else { return http_answer("202 Accepted", &[], "") };
+        let result = json!({
+            "protocolVersion": "2025-11-25", "capabilities": {"resources": {}},
+            "serverInfo": {"name": "stuck", "version": "1"},
+        });
+        if asked["method"] == "initialize" {
+            return json_answer(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+        }
+        let error = json!({"code": -32601, "message": "not here"});
+        json_answer(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    })
+}
+
+/// Four that hang, 10 s each, would take longer in turn than the test's client waits.
+#[test]
+fn servers_that_hang_do_not_hold_up_the_others() {
+    let (companion, token, _servers) = scene();
+    let gate = Gate::default();
+    let slow = [(); 4].map(|()| stuck("resources/read", &gate));
+    for (number, server) in slow.iter().enumerate() {
+        companion.add_server(&format!("a-{number}"), &server.url());
+    }
+    let session = companion.session(&token, None);
+    for legacy in [Some(&session), None] {
+        let answer = read(&companion, &token, legacy, "bee:t/1");
+        assert_eq!(answer["result"]["server"], "bee", "{answer}");
+    }
+    assert!(slow.iter().all(|server| !server.received_of("resources/read").is_empty()));
+    gate.open();
+}
+
+/// The session that it is slow to open is not waited for, and not lost.
+#[test]
+fn a_session_that_opens_slowly_holds_nobody_up() {
+    let (companion, token, _servers) = scene();
+    let gate = Gate::default();
+    let slow = stuck("initialize", &gate);
+    companion.add_server("a-slow", &slow.url());
+    let answer = read(&companion, &token, None, "bee:t/1");
+    assert_eq!(answer["result"]["server"], "bee", "{answer}");
+    // Had it been waited for, it would have been given up by now.
+    gate.open();
+    let opened =
+        until(Duration::from_secs(20), || slow.received_of("notifications/initialized").first().map(|_| ()));
+    assert!(opened.is_some());
+    assert_eq!(slow.received_of("initialize").len(), 1);
+}
+
+/// A subscription that nobody knows of would be left at a server that is slow to make it.
+#[test]
+fn subscriptions_are_made_at_one_server_at_a_time() {
+    let (companion, token, [_, bees]) = scene();
+    let gate = Gate::default();
+    let slow = stuck("resources/subscribe", &gate);
+    companion.add_server("a-slow", &slow.url());
+    let (never, reader) = (Gate::default(), companion.token("default"));
+    let hanging = stuck("resources/read", &never);
+    companion.add_server("aa-slow", &hanging.url());
+    let session = companion.session(&token, None);
+    let answer = std::thread::scope(|scope| {
+        let asking =
+            scope.spawn(|| session.send(&message("resources/subscribe", &json!({"uri": "bee:t/1"})), &[]));
+        until(Duration::from_secs(20), || slow.received_of("resources/subscribe").first().map(|_| ()))
+            .unwrap();
+        // Each of these lasts as long as the head start in which one server is asked alone.
+        for _ in 0..3 {
+            let answer = read(&companion, &reader, None, "bee:t/2");
+            assert_eq!(answer["result"]["server"], "bee", "{answer}");
+        }
+        assert!(bees.received_of("resources/subscribe").is_empty());
+        gate.open();
+        asking.join().unwrap()
+    });
+    never.open();
+    assert!(json_rpc(&answer)["result"].is_object(), "{}", answer.text());
+    assert_eq!(bees.received_of("resources/subscribe").len(), 1);
 }

@@ -21,7 +21,7 @@ use crate::domain::{Period, WorkspaceSlug};
 #[command(after_help = EXAMPLES)]
 pub(super) struct AnalyticsArgs {
     /// Workspace; the one in use if left out
-    #[arg(value_name = "workspace")]
+    #[arg(id = "named_workspace", value_name = "workspace")]
     workspace: Option<WorkspaceSlug>,
     /// What to put together by; several with commas between
     #[arg(
@@ -97,7 +97,7 @@ fn since(text: &str) -> Result<String, Rule> {
 
 pub(super) async fn run(arguments: AnalyticsArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let workspace = match arguments.workspace {
-        Some(workspace) => workspace,
+        Some(workspace) => context.named_workspace(workspace)?,
         None => context.workspace()?,
     };
     if arguments.calls {
@@ -105,9 +105,15 @@ pub(super) async fn run(arguments: AnalyticsArgs, context: &mut Context<'_>) -> 
         let log = context.api()?.call_log(&workspace, token, after).await?;
         return call_table::show(&workspace, &log, context);
     }
-    let by = arguments.by.iter().map(|by| by.as_str()).collect::<Vec<_>>().join(",");
+    let mut columns: Vec<GroupBy> = Vec::new();
+    for by in arguments.by {
+        if !columns.contains(&by) {
+            columns.push(by);
+        }
+    }
+    let by = columns.iter().map(|by| by.as_str()).collect::<Vec<_>>().join(",");
     let groups = context.api()?.call_groups(&workspace, &by, &arguments.since).await?;
-    group_table::show(&workspace, &groups, &arguments.by, context)
+    group_table::show(&workspace, &groups, &columns, context)
 }
 
 /// A duration for people: three digits say enough.

@@ -219,7 +219,7 @@ fn report_short_values(entries: &[Entry], context: &mut Context<'_>) {
     let short = entries.iter().filter(|entry| !entry.value.is_redactable());
     let names: Vec<&str> = short.map(|entry| entry.name.as_str()).collect();
     if !names.is_empty() {
-        context.terminal.note(&too_short_for_redaction(&names.join(", ")));
+        context.terminal.caution(&too_short_for_redaction(&names.join(", ")));
     }
 }
 

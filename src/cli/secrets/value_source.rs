@@ -69,7 +69,7 @@ impl GivenValue {
             context.terminal.note(&format!("stored {length} bytes; {changes}"));
         }
         if !self.value.is_redactable() {
-            context.terminal.note(&too_short_for_redaction("this value"));
+            context.terminal.caution(&too_short_for_redaction("this value"));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::{TokenScope, WorkspaceSlug};
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct TokenCreateArgs {
     /// Workspace that the token opens
-    #[arg(value_name = "workspace")]
+    #[arg(id = "named_workspace", value_name = "workspace")]
     workspace: WorkspaceSlug,
     /// For whom or what the token is
     #[arg(long, value_name = "NAME", value_parser = not_blank)]
@@ -63,6 +63,7 @@ fn rate_limit(text: &str) -> Result<RateLimit, Rule> {
 
 pub(super) async fn run(arguments: TokenCreateArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let TokenCreateArgs { workspace, name, expires_in, rate_limit, servers, tools } = arguments;
+    let workspace = context.named_workspace(workspace)?;
     // Checked before anything is sent, so that a slip in a pattern costs no connection.
     TokenScope::parse(servers.as_deref(), tools.as_deref())
         .map_err(|problem| Failure::usage(problem.to_string()))?;

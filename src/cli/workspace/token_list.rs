@@ -16,7 +16,7 @@ use crate::domain::WorkspaceSlug;
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct TokenListArgs {
     /// Workspace that the tokens open
-    #[arg(value_name = "workspace")]
+    #[arg(id = "named_workspace", value_name = "workspace")]
     workspace: WorkspaceSlug,
 }
 
@@ -29,7 +29,7 @@ pub(super) const FIELDS: &[&str] =
     &["id", "name", "created_at", "expires_at", "last_used_at", "status", "rate_limit", "servers", "tools"];
 
 pub(super) async fn run(arguments: TokenListArgs, context: &mut Context<'_>) -> Result<(), Failure> {
-    let workspace = arguments.workspace;
+    let workspace = context.named_workspace(arguments.workspace)?;
     let list = context.api()?.tokens(&workspace).await?;
     if context.json() {
         return context.print_list("tokens", &list);

@@ -18,7 +18,7 @@ use crate::domain::{WorkspaceSlug, WorkspaceToken};
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct TokenRevokeArgs {
     /// Workspace that the token opens
-    #[arg(value_name = "workspace")]
+    #[arg(id = "named_workspace", value_name = "workspace")]
     workspace: WorkspaceSlug,
     /// The 12 characters after 'mwt_', as 'token list' shows them
     #[arg(value_name = "TOKEN-ID", value_parser = token_id)]
@@ -50,6 +50,7 @@ fn token_id(text: &str) -> Result<TokenId, Rule> {
 
 pub(super) async fn run(arguments: TokenRevokeArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let TokenRevokeArgs { workspace, token: TokenId(id), confirmation } = arguments;
+    let workspace = context.named_workspace(workspace)?;
     confirmation.check_possible(context)?;
     if !confirmation.yes {
         let tokens = context.api()?.tokens(&workspace).await?.tokens;

@@ -18,6 +18,8 @@ pub use call::{Call, Outcome, bounded_name};
 pub use queries::{Group, GroupBy, LoggedCall, MAX_GROUPS};
 pub use stats::{BUCKETS, Health, ServerStats, Snapshot};
 
+use tokio::sync::Semaphore;
+
 use super::clock::{self, Millis};
 use super::store::{Store, StoreError};
 use recorder::{Event, Recorder};
@@ -30,6 +32,8 @@ const MAX_ROWS: u64 = 1_000_000;
 const QUEUE: usize = 8192;
 /// A token's last use is noted at most this often, in milliseconds.
 const USE_STEP: Millis = 60_000;
+/// Questions that are answered at the same time; the next one waits for one of them.
+const MAX_QUESTIONS: usize = 4;
 /// Counters of servers that are kept in memory; more servers than that are not counted.
 const MAX_SERVERS: usize = 10_000;
 
@@ -71,8 +75,8 @@ pub struct Analytics {
     servers: RwLock<HashMap<String, Arc<ServerStats>>>,
     /// When each token's use was last passed on.
     uses: Mutex<HashMap<String, Millis>>,
-    /// One question at a time: each may read the whole file.
-    asking: Arc<Mutex<()>>,
+    /// Places for questions: each may read the whole file, on a connection of its own.
+    places: Arc<Semaphore>,
 }
 
 impl Analytics {
@@ -88,7 +92,7 @@ impl Analytics {
             lost,
             servers: RwLock::default(),
             uses: Mutex::default(),
-            asking: Arc::default(),
+            places: Arc::new(Semaphore::new(MAX_QUESTIONS)),
         }
     }
 
@@ -188,12 +192,61 @@ impl Analytics {
         if !self.recorder.has_file() {
             return Err(AnalyticsError::Unavailable);
         }
-        let (path, asking) = (self.path.clone(), Arc::clone(&self.asking));
+        let gone = || StoreError::Failed("the query was given up".to_owned());
+        let path = self.path.clone();
+        // Held until the query has ended, also if nobody waits for it any more.
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| gone())?;
         let answering = tokio::task::spawn_blocking(move || {
-            let _turn = asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let _place = place;
             query(&file::open_for_reading(&path)?)
         });
-        let gone = |_| StoreError::Failed("the query was given up".to_owned());
-        Ok(answering.await.map_err(gone)??)
+        Ok(answering.await.map_err(|_| gone())??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Condvar;
+
+    use super::*;
+    use crate::server::store::sqlite::SqliteStore;
+
+    /// Counts who is inside, and how many there were at most.
+    #[derive(Default)]
+    struct Room {
+        inside: Mutex<(usize, usize)>,
+        changed: Condvar,
+    }
+
+    impl Room {
+        /// Leaves when so many have been inside together; false if they never come.
+        fn meet(&self, count: usize) -> bool {
+            let mut inside = self.inside.lock().unwrap();
+            inside.0 += 1;
+            inside.1 = inside.1.max(inside.0);
+            self.changed.notify_all();
+            let waiting =
+                self.changed.wait_timeout_while(inside, Duration::from_secs(30), |inside| inside.1 < count);
+            let (mut inside, waited) = waiting.unwrap();
+            inside.0 -= 1;
+            !waited.timed_out()
+        }
+    }
+
+    #[tokio::test]
+    async fn questions_do_not_wait_for_each_other_up_to_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let store = Arc::new(SqliteStore::open(&database, &|_| true).unwrap());
+        let analytics = Analytics::start(&database, AnalyticsSettings::default(), store);
+        let room = Arc::new(Room::default());
+        let meet = || {
+            let room = Arc::clone(&room);
+            async { analytics.ask(move |_| Ok(room.meet(MAX_QUESTIONS))).await.unwrap() }
+        };
+        let together = tokio::join!(meet(), meet(), meet(), meet(), meet(), meet());
+        assert_eq!(together, (true, true, true, true, true, true), "one waited for another");
+        assert_eq!(room.inside.lock().unwrap().1, MAX_QUESTIONS);
+        assert_eq!(analytics.places.available_permits(), MAX_QUESTIONS);
     }
 }

@@ -31,6 +31,11 @@ impl AddressPolicy {
     }
 }
 
+/// Whether this address is allowed with no setting at all.
+pub fn is_never_allowed(address: IpAddr) -> bool {
+    matches!(kind(address), Kind::Never)
+}
+
 fn kind(address: IpAddr) -> Kind {
     match address {
         IpAddr::V4(address) => kind_v4(address),

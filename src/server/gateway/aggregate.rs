@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
 use serde_json::json;
@@ -12,7 +13,7 @@ use serde_json::json;
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
 use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
-use super::candidates::{TRY_TIME, note_failure};
+use super::candidates::{TRY_TIME, head_start, note_failure};
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
 use super::modern::{Cancellable, ModernCall};
@@ -21,8 +22,9 @@ use super::outward::Outward;
 use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, UpstreamProblem, rpc_error};
 use super::relay::{OnWorkspace, Passage};
 use super::sessions::Session;
+use super::side_by_side::first_success;
 use super::single::accepted;
-use super::upstream::passing_headers;
+use super::upstream::{Upstream, passing_headers};
 use super::workspace_session::{Subscription, running};
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
@@ -103,8 +105,7 @@ impl Gateway {
         record.watch(passage.answer(answered).await)
     }
 
-    /// Asks several servers for a resource that carries no slug, one after the other, until
-    /// one has it.
+    /// Asks several servers for a resource that carries no slug, until one has it.
     async fn try_each(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
@@ -113,39 +114,49 @@ impl Gateway {
         headers: &HeaderMap,
         addressed: Vec<Addressed>,
     ) -> Response<AnswerBody> {
-        let passing = passing_headers(headers);
-        for (to, upstream) in self.candidates(caller, session, &passing, addressed).await {
-            let asking = async {
-                match upstream.request(session, to.message.clone()).await? {
-                    Answer::Stream(response) => {
-                        let reading = upstream.read_answer(session, *response, envelope.id(), LIST_LIMIT);
-                        let message = reading.await?;
-                        Ok(Some(message))
-                    }
-                    Answer::Whole(..) => Ok(None),
+        let (passing, id) = (passing_headers(headers), envelope.id());
+        let candidates = self.candidates(caller, session, &passing, addressed);
+        let asking = candidates.into_iter().map(|candidate| async {
+            let (to, upstream) = candidate.opened().await?;
+            let message = self.asked_whether_it_has(session, &to, &upstream, id).await?;
+            Some((to, upstream, message))
+        });
+        let found = first_success(asking, head_start(envelope.method())).await;
+        let Some((to, upstream, message)) = found else { return unknown(envelope) };
+        note_subscription(session, envelope, &to);
+        let cancellable = Cancellable::new(session, id);
+        let opened = upstream.opened();
+        let modern = ModernCall::of(cancellable, session, opened.as_ref(), to.message, passing);
+        let (gateway, caller, id) = (Arc::clone(self), Rc::clone(caller), id.to_owned());
+        let passage = Passage { gateway, caller, upstream, id, workspace: None, modern };
+        passage.answer(Ok(Answer::Whole(StatusCode::OK, message))).await
+    }
+
+    /// The answer of one of several servers, if there is a result in it.
+    async fn asked_whether_it_has(
+        &self,
+        session: &Session,
+        to: &Addressed,
+        upstream: &Upstream,
+        id: &str,
+    ) -> Option<Bytes> {
+        let asking = async {
+            match upstream.request(session, to.message.clone()).await? {
+                Answer::Stream(response) => {
+                    upstream.read_answer(session, *response, id, LIST_LIMIT).await.map(Some)
                 }
-            };
-            let asked = tokio::time::timeout(TRY_TIME, asking).await;
-            let message = match asked.unwrap_or(Err(UpstreamProblem::TimedOut)) {
-                Ok(Some(message)) => message,
-                Ok(None) => continue,
-                Err(problem) => {
-                    note_failure(&to.server, problem);
-                    continue;
-                }
-            };
-            if Envelope::parse(&message).is_ok_and(|answer| answer.result().is_some()) {
-                note_subscription(session, envelope, &to);
-                let cancellable = Cancellable::new(session, envelope.id());
-                let opened = upstream.opened();
-                let modern = ModernCall::of(cancellable, session, opened.as_ref(), to.message, passing);
-                let (gateway, id) = (Arc::clone(self), envelope.id().to_owned());
-                let passage =
-                    Passage { gateway, caller: Rc::clone(caller), upstream, id, workspace: None, modern };
-                return passage.answer(Ok(Answer::Whole(StatusCode::OK, message))).await;
+                Answer::Whole(..) => Ok(None),
+            }
+        };
+        let asked = tokio::time::timeout(TRY_TIME, asking).await;
+        match asked.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            Ok(message) => message
+                .filter(|message| Envelope::parse(message).is_ok_and(|answer| answer.result().is_some())),
+            Err(problem) => {
+                note_failure(&to.server, problem);
+                None
             }
         }
-        unknown(envelope)
     }
 
     async fn aggregate_list(

@@ -1,18 +1,19 @@
-//! Servers that may have a resource whose URI carries no slug: which of them are asked. One that
-//! failed lately is left out, so that a dead server does not hold up every resource.
+//! Servers that may have a resource whose URI carries no slug: which of them are asked, and when.
+//! One that failed lately is left out, and a slow one gets a head start only, so that neither
+//! holds up every resource.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
+use tokio::task::JoinHandle;
 
 use super::addressing::Addressed;
 use super::backoff::{Part, Standing};
 use super::listing::ListKind;
 use super::problem::UpstreamProblem;
 use super::sessions::Session;
-use super::side_by_side::join_all;
 use super::upstream::Upstream;
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
@@ -20,39 +21,69 @@ use crate::server::store::ServerRow;
 /// How long one of several servers may take to say whether a resource is its own.
 pub(super) const TRY_TIME: Duration = Duration::from_secs(10);
 
+/// How long a server is asked alone, before the next one is asked too.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// The same for a method. What may change something is asked of one server at a time.
+pub(super) fn head_start(method: &str) -> Duration {
+    if matches!(method, "resources/read" | "completion/complete") { HEAD_START } else { Duration::MAX }
+}
+
+/// A server that may be asked.
+pub(super) struct Candidate {
+    to: Addressed,
+    opening: JoinHandle<Option<Upstream>>,
+}
+
+impl Candidate {
+    /// The server with its session, if it answers and has resources.
+    pub(super) async fn opened(self) -> Option<(Addressed, Upstream)> {
+        let upstream = self.opening.await.ok()??;
+        Some((self.to, upstream))
+    }
+}
+
 impl Gateway {
-    /// Of several servers those that answer and have resources, in the same order, each opened
-    /// for the request. Their sessions are opened side by side, within [`TRY_TIME`].
-    pub(super) async fn candidates(
+    /// Of several servers those that did not fail lately, in the same order. Their sessions are
+    /// opened side by side, each within [`TRY_TIME`], also if nobody waits for them any more: a
+    /// session that is opened half-way is lost.
+    pub(super) fn candidates(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Arc<Session>,
         passing: &HeaderMap,
         addressed: Vec<Addressed>,
-    ) -> Vec<(Addressed, Upstream)> {
-        let opening = addressed.into_iter().map(|to| async move {
+    ) -> Vec<Candidate> {
+        let candidate = |to: Addressed| {
             let upstream = Upstream::open(self, caller, to.server.clone(), passing.clone()).ok()?;
             match self.backoff.standing(&to.server.id, Part::Session, &upstream.fingerprint()) {
-                Standing::Well => {}
-                Standing::Resting => return None,
+                Standing::Well => {
+                    let (gateway, session) = (Arc::clone(self), Arc::clone(session));
+                    let opening = async move { gateway.with_resources(&session, upstream).await };
+                    Some(Candidate { to, opening: tokio::task::spawn_local(opening) })
+                }
+                Standing::Resting => None,
                 Standing::Due => {
                     self.ask_beside(caller, session, ListKind::Tools, to.server);
-                    return None;
-                }
-            }
-            let offers = tokio::time::timeout(TRY_TIME, upstream.offers(session)).await;
-            match offers.unwrap_or(Err(UpstreamProblem::TimedOut)) {
-                Ok(offers) => offers.resources.then_some((to, upstream)),
-                Err(problem) => {
-                    note_failure(&to.server, problem);
-                    if problem.is_of_a_dead_server() {
-                        self.backoff.failed(&to.server.id, Part::Session, upstream.fingerprint());
-                    }
                     None
                 }
             }
-        });
-        join_all(opening).await.into_iter().flatten().collect()
+        };
+        addressed.into_iter().filter_map(candidate).collect()
+    }
+
+    async fn with_resources(&self, session: &Session, upstream: Upstream) -> Option<Upstream> {
+        let offers = tokio::time::timeout(TRY_TIME, upstream.offers(session)).await;
+        match offers.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            Ok(offers) => offers.resources.then_some(upstream),
+            Err(problem) => {
+                note_failure(&upstream.server, problem);
+                if problem.is_of_a_dead_server() {
+                    self.backoff.failed(&upstream.server.id, Part::Session, upstream.fingerprint());
+                }
+                None
+            }
+        }
     }
 }
 

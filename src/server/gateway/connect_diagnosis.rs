@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{CertificateError, Error as TlsError};
 use url::Host;
 
-use super::address_policy::AddressPolicy;
+use super::address_policy::{AddressPolicy, is_never_allowed};
+use super::certificate_problem::CertificateProblem;
 use crate::domain::UpstreamUrl;
 use crate::server::tls;
 
@@ -25,6 +26,8 @@ pub(super) enum ConnectProblem {
     Dns,
     /// No address is one that may be used.
     AddressRefused,
+    /// The same, and no setting changes it.
+    AddressNeverAllowed,
     /// Nothing listens there.
     Refused,
     /// The network says no, in another way.
@@ -34,7 +37,7 @@ pub(super) enum ConnectProblem {
     /// There are no certificate authorities to check with.
     NoAuthorities,
     /// The certificate is not accepted, for this reason.
-    Certificate(&'static str),
+    Certificate(CertificateProblem),
     /// What listens there does not speak TLS.
     NotTls,
     /// The connection is there, and nobody answers the handshake.
@@ -73,7 +76,13 @@ async fn connect(
             looking.await.ok().and_then(Result::ok).ok_or(ConnectProblem::Dns)?.collect()
         }
     };
-    let mut problem = if found.is_empty() { ConnectProblem::Dns } else { ConnectProblem::AddressRefused };
+    let mut problem = if found.is_empty() {
+        ConnectProblem::Dns
+    } else if found.iter().all(|address| is_never_allowed(address.ip())) {
+        ConnectProblem::AddressNeverAllowed
+    } else {
+        ConnectProblem::AddressRefused
+    };
     for address in found.iter().filter(|address| policy.permits(address.ip(), allow_private)) {
         problem = match tokio::time::timeout(STEP_TIME, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => return Ok(socket),
@@ -98,21 +107,8 @@ async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<(), ConnectProbl
         Err(_) => return Err(ConnectProblem::TlsTimedOut),
     };
     Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(reason(problem)),
+        Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(problem.into()),
         Some(TlsError::InvalidMessage(_)) => ConnectProblem::NotTls,
         _ => ConnectProblem::TlsFailed,
     })
-}
-
-fn reason(problem: &CertificateError) -> &'static str {
-    match problem {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host name"
-        }
-        CertificateError::UnknownIssuer => "no certificate authority known here has issued it",
-        CertificateError::Revoked => "it was revoked",
-        _ => "it does not stand up to the check",
-    }
 }

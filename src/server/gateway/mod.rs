@@ -15,12 +15,14 @@ mod call_record;
 mod calling;
 mod candidates;
 mod capabilities;
+mod certificate_problem;
 mod connect_diagnosis;
 mod connection;
 mod content_coding;
 mod event_relay;
 mod event_splitter;
 mod failed_openings;
+mod identification;
 mod in_use;
 mod inject;
 mod input_rounds;
@@ -76,6 +78,7 @@ use self::address_policy::AddressPolicy;
 use self::answer::SESSION_HEADER;
 use self::backoff::Backoff;
 use self::call_record::CalledServer;
+use self::identification::Refusal;
 use self::in_use::SecretsInUse;
 use self::modern::{BridgeSessions, Eras, KnownSchemas, ParkedCalls};
 use self::rate_limit::{Quota, RateLimits};
@@ -89,7 +92,6 @@ use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use super::store::{ServerRow, StoreError};
 use crate::api::routes;
-use crate::domain::ServerSlug;
 
 /// The protocol versions of the legacy era, newest first.
 pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -167,7 +169,8 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let caller = match self.identify(pool, &request, &request_id.0).await {
             Ok(caller) => Rc::new(caller),
-            Err(error) => return error_answer(&error, request_id),
+            Err(Refusal::Error(error)) => return error_answer(&error, request_id),
+            Err(Refusal::Answer(answer)) => return *answer,
         };
         self.sweep_sessions(pool);
         let workspace = workspace_and_server(request.uri().path()).0.to_owned();
@@ -262,42 +265,6 @@ impl Gateway {
     /// How many sessions clients have, and how many are held with each server, by its id.
     pub(super) fn session_counts(&self) -> (usize, HashMap<String, usize>) {
         self.sessions.counts()
-    }
-
-    /// Authenticates, then finds the route; without a token nobody learns what exists.
-    async fn identify(
-        &self,
-        pool: &Rc<UpstreamPool>,
-        request: &Request<Incoming>,
-        request_id: &str,
-    ) -> Result<Caller, ApiError> {
-        let (workspace, server) = workspace_and_server(request.uri().path());
-        let member = self.project.authenticator.member(request.headers(), workspace).await?;
-        let member = member.ok_or_else(|| {
-            ApiError::unauthorized(
-                "a workspace token is needed, and this one is missing or not accepted here",
-            )
-            .with_hint("send Authorization: Bearer mwt_...; ask a workspace admin for a token")
-        })?;
-        self.project.analytics.token_used(&member.token_id);
-        let route = match server.filter(|server| !server.is_empty()) {
-            None => Route::Workspace,
-            Some(slug) => Route::Server(Box::new(
-                self.enabled_server(&member, slug)
-                    .await?
-                    .ok_or_else(|| ApiError::not_found("no such MCP server in this workspace"))?,
-            )),
-        };
-        Ok(Caller { pool: Rc::clone(pool), request_id: request_id.to_owned(), member, route })
-    }
-
-    async fn enabled_server(&self, member: &Member, slug: &str) -> Result<Option<ServerRow>, StoreError> {
-        let Ok(slug) = ServerSlug::parse(slug) else { return Ok(None) };
-        if !member.scope.allows_server(slug.as_str()) {
-            return Ok(None);
-        }
-        let server = self.project.store.server(&member.workspace_id, &slug).await?;
-        Ok(server.filter(|server| server.enabled))
     }
 
     /// The servers that are enabled and that the token may use.

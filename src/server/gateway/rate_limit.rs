@@ -1,5 +1,5 @@
 //! How often a token may ask. Each token has two quotas: its tool calls, and all other
-//! requests. A quota is a bucket that holds a minute's worth and fills evenly. Buckets are kept
+//! requests; a third one bounds guesses at names of servers. A quota is a bucket that holds a minute's worth and fills evenly. Buckets are kept
 //! in this process only, and a full one is not kept at all.
 
 use std::collections::HashMap;
@@ -16,7 +16,8 @@ use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 
 const MINUTE_MICROS: u64 = 60_000_000;
-/// Requests a minute that are no tool calls: at least so many, or five for each call.
+/// Requests a minute that are no tool calls: at least so many, or five for each call. So many
+/// may also ask for servers that are not there.
 const OTHER_REQUESTS: u32 = 600;
 const SHARDS: usize = 16;
 /// Buckets of one shard at which the full ones are looked for and dropped.
@@ -34,6 +35,8 @@ pub(super) enum Quota {
     Calls,
     /// Everything else.
     Others,
+    /// Requests for servers that are not there; they count as others too.
+    Misses,
 }
 
 impl Quota {
@@ -42,14 +45,14 @@ impl Quota {
         let calls = member.calls_a_minute?;
         Some(match self {
             Self::Calls => calls,
-            Self::Others => calls.saturating_mul(5).max(OTHER_REQUESTS),
+            Self::Others | Self::Misses => calls.saturating_mul(5).max(OTHER_REQUESTS),
         })
     }
 
     fn noun(self) -> &'static str {
         match self {
             Self::Calls => "tool calls",
-            Self::Others => "requests",
+            Self::Others | Self::Misses => "requests",
         }
     }
 }
@@ -102,6 +105,18 @@ impl RateLimits {
         (standing.wait > 0).then(|| refusal(&standing, quota, id))
     }
 
+    /// The same refusal, without counting a request that is not refused.
+    pub(super) fn used_up(&self, member: &Member, quota: Quota) -> Option<Response<AnswerBody>> {
+        let limit = quota.of(member)?;
+        let standing = self.look(&member.token_id, quota, limit, self.now());
+        (standing.wait > 0).then(|| refusal(&standing, quota, "null"))
+    }
+
+    fn look(&self, token_id: &str, quota: Quota, limit: u32, now: u64) -> Standing {
+        let full_at = self.shard(token_id).get(&(token_id.to_owned(), quota)).copied();
+        standing(limit, full_at.unwrap_or_default().max(now), now)
+    }
+
     fn count(&self, token_id: &str, quota: Quota, limit: u32, now: u64) -> Standing {
         let mut shard = self.shard(token_id);
         let full_at = shard.get(&(token_id.to_owned(), quota)).copied().unwrap_or_default().max(now);
@@ -119,10 +134,7 @@ impl RateLimits {
     /// Writes how the token's quota of tool calls stands, unless the answer tells already.
     pub(super) fn describe(&self, member: &Member, headers: &mut HeaderMap) {
         let Some(limit) = Quota::Calls.of(member).filter(|_| !headers.contains_key(LIMIT)) else { return };
-        let now = self.now();
-        let key = (member.token_id.clone(), Quota::Calls);
-        let full_at = self.shard(&member.token_id).get(&key).copied().unwrap_or_default().max(now);
-        standing(limit, full_at, now).write(headers);
+        self.look(&member.token_id, Quota::Calls, limit, self.now()).write(headers);
     }
 }
 

@@ -53,7 +53,6 @@ pub(super) fn of_names(workspace: &WorkspaceRow, server: &ServerRow, names: &[us
 pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Finding {
     let (origin, slug) = (server.origin(), &server.slug);
     let look = format!("check the URL: aerostack mcp update {slug} --url <URL>");
-    let certificate = "renew or replace the certificate; a private authority must be in SSL_CERT_FILE of the aerostack server";
     match problem {
         ConnectProblem::Dns => error("dns_failed", format!("the host name of {origin} has no address"), look),
         ConnectProblem::AddressRefused => error(
@@ -62,6 +61,13 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
                 "{origin} is a loopback, private or reserved address, which is not allowed for this server"
             ),
             format!("if that is meant: aerostack mcp update {slug} --allow-private-network true"),
+        ),
+        ConnectProblem::AddressNeverAllowed => error(
+            "address_refused",
+            format!(
+                "{origin} is an address of cloud metadata, link-local, multicast or reserved, which no setting allows"
+            ),
+            look,
         ),
         ConnectProblem::Refused => error(
             "connection_refused",
@@ -81,9 +87,11 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
             "the aerostack server knows no certificate authorities to check with",
             "install the system's CA certificates there",
         ),
-        ConnectProblem::Certificate(reason) => {
-            error("tls_failed", format!("the certificate of {origin} is not accepted: {reason}"), certificate)
-        }
+        ConnectProblem::Certificate(problem) => error(
+            "tls_failed",
+            format!("the certificate of {origin} is not accepted: {}", problem.words(server)),
+            problem.hint(server),
+        ),
         ConnectProblem::NotTls => error(
             "tls_failed",
             format!("what listens at {origin} does not speak TLS"),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aerostack::domain::AllowedHost;
 use aerostack::server::analytics::AnalyticsSettings;
 use aerostack::server::settings::{ServerSettings, TlsFiles, UPSTREAM_PATIENCE};
 use aerostack::server::vault::SecretsKey;
@@ -29,6 +30,10 @@ pub struct Companion {
     pub connections: ConnectionLimits,
     /// How long upstreams may be silent, from the next start on.
     pub patience: Duration,
+    /// Where to listen, from the next start on.
+    pub listen: SocketAddr,
+    /// Names to answer to, from the next start on.
+    pub allowed_hosts: Vec<AllowedHost>,
     /// How calls are kept, from the next start on.
     pub analytics: AnalyticsSettings,
 }
@@ -52,6 +57,8 @@ impl Companion {
             folder,
             connections,
             patience: UPSTREAM_PATIENCE,
+            listen: ([127, 0, 0, 1], 0).into(),
+            allowed_hosts: Vec::new(),
             analytics: AnalyticsSettings::default(),
         };
         companion.open(KEY, true, None).unwrap();
@@ -67,8 +74,9 @@ impl Companion {
     ) -> Result<(), StartError> {
         self.stop();
         let settings = ServerSettings {
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: self.listen,
             tls,
+            allowed_hosts: self.allowed_hosts.clone(),
             database: self.database.clone(),
             key: SecretsKey::parse(key).unwrap(),
             loopback_upstreams,

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// One request as it arrived.
@@ -75,16 +75,27 @@ impl Upstream {
     ) -> (Self, String) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let chain = vec![made.cert.der().clone()];
+        (Self::with_chain(chain, &made.signing_key, dropped, respond), made.cert.pem())
+    }
+
+    /// The same with these certificates, the server's own first.
+    pub fn with_chain(
+        chain: Vec<CertificateDer<'static>>,
+        key: &rcgen::KeyPair,
+        dropped: usize,
+        respond: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        let config = config.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+        let config = config.with_single_cert(chain, key.into()).unwrap();
         let config = Arc::new(config);
         let accept = move |number: usize, socket: TcpStream| {
             let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
             (number > dropped).then(|| StreamOwned::new(tls, socket))
         };
-        (Self::accepting("127.0.0.1:0", respond, accept), made.cert.pem())
+        Self::accepting("127.0.0.1:0", respond, accept)
     }
 
     /// Makes of each connection, by its number from 1, what is spoken on, if anything.

@@ -76,7 +76,8 @@ impl Gateway {
         let asked =
             Asked { caller, session, envelope, passing: passing_headers(headers), capabilities, body };
         let mut response = match &caller.route {
-            Route::Server(server) => self.modern_single(&asked, server).await,
+            // On the heap, as it is as large as all that a call can take.
+            Route::Server(server) => Box::pin(self.modern_single(&asked, server)).await,
             Route::Workspace => self.modern_workspace(&asked).await,
         };
         response.extensions_mut().insert(answering);

@@ -1,6 +1,7 @@
 //! A resource whose URI carries no slug, for a client of the modern era: several servers are
-//! asked in turn until one has it.
+//! asked until one has it.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Limited};
@@ -12,9 +13,10 @@ use crate::server::body::AnswerBody;
 use crate::server::gateway::Gateway;
 use crate::server::gateway::addressing::Addressed;
 use crate::server::gateway::answer::LIST_LIMIT;
-use crate::server::gateway::candidates::{TRY_TIME, note_failure};
+use crate::server::gateway::candidates::{TRY_TIME, head_start, note_failure};
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::side_by_side::first_success;
 use crate::server::gateway::sse::EventReader;
 
 impl Gateway {
@@ -24,21 +26,27 @@ impl Gateway {
         asked: &Asked<'_>,
         addressed: Vec<Addressed>,
     ) -> Response<AnswerBody> {
-        let (mut failed, mut refused) = (None, false);
-        let candidates = self.candidates(asked.caller, &asked.session, &asked.passing, addressed).await;
-        for (to, upstream) in candidates {
+        let (failed, refused) = (RefCell::new(None), Cell::new(false));
+        let candidates = self.candidates(asked.caller, &asked.session, &asked.passing, addressed);
+        let trying = candidates.into_iter().map(|candidate| async {
+            let (to, upstream) = candidate.opened().await?;
             let trying = async { read(self.bridged(asked, upstream, to.message).await?).await };
             let tried = tokio::time::timeout(TRY_TIME, trying).await;
             match tried.unwrap_or(Err(UpstreamProblem::TimedOut)) {
-                Ok(Some(response)) => return response,
-                Ok(None) => refused = true,
+                Ok(Some(response)) => return Some(response),
+                Ok(None) => refused.set(true),
                 Err(problem) => {
                     note_failure(&to.server, problem);
-                    failed = Some(Self::failed(asked.caller, &to.server, asked.envelope.id(), problem));
+                    let id = asked.envelope.id();
+                    failed.replace(Some(Self::failed(asked.caller, &to.server, id, problem)));
                 }
             }
+            None
+        });
+        if let Some(found) = first_success(trying, head_start(asked.envelope.method())).await {
+            return found;
         }
-        failed.filter(|_| !refused).unwrap_or_else(|| unknown_name(asked.envelope.id()))
+        failed.into_inner().filter(|_| !refused.get()).unwrap_or_else(|| unknown_name(asked.envelope.id()))
     }
 }
 
