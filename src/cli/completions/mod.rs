@@ -156,7 +156,7 @@ fn kind(argument: &clap::Arg) -> Option<Kind> {
     match (name.as_str(), argument.get_id().as_str()) {
         ("mcp-slug", _) => Some(Kind::Server),
         ("NAME", "name" | "names") if argument.is_positional() => Some(Kind::Secret),
-        ("SLUG" | "slug" | "workspace", "workspace" | "slug") => Some(Kind::Workspace),
+        ("SLUG" | "slug" | "workspace", "workspace" | "named_workspace" | "slug") => Some(Kind::Workspace),
         _ => None,
     }
 }

@@ -72,7 +72,7 @@ impl Gateway {
             Err(error) => return store_failed(caller, error),
         };
         if addressed.len() > 1 {
-            return self.try_each(caller, session, envelope, headers, addressed).await;
+            return Box::pin(self.try_each(caller, session, envelope, headers, addressed)).await;
         }
         let Some(to) = addressed.pop() else { return unknown(envelope) };
         note_subscription(session, envelope, &to);

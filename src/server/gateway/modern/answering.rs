@@ -176,7 +176,7 @@ impl Gateway {
             addressed.retain(|to| to.server.id == server_id);
         }
         if addressed.len() > 1 {
-            return self.modern_try_each(asked, addressed).await;
+            return Box::pin(self.modern_try_each(asked, addressed)).await;
         }
         let Some(to) = addressed.pop() else { return unknown_name(asked.envelope.id()) };
         let server = to.server.clone();
