@@ -3,11 +3,12 @@
 //! client makes the call again with its answers.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::asking_server::{Scene, VERSION, all, arguments};
-use crate::harness::talker::{PATIENCE, Talker, say_result};
+use crate::harness::talker::{Listening, PATIENCE, Talker, say_result};
 use crate::harness::upstream::{Received, http_answer};
 
 /// What a result asks for, and its state.
@@ -30,7 +31,8 @@ fn said(answer: &Value) -> &str {
 fn a_form_in_the_middle_of_a_call() {
     let scene = Scene::set();
     let mut stream = scene.call(&json!(7), "form");
-    assert_eq!(stream.until("notifications/progress")["params"]["progress"], 1);
+    let progress = |stream: &mut Listening| stream.until("notifications/progress")["params"].clone();
+    assert_eq!(progress(&mut stream), json!({"progressToken": 7, "progress": 1}));
     let first = stream.answer();
     assert_eq!(first["id"], 7);
     let (requests, state) = asked(&first);
@@ -39,7 +41,7 @@ fn a_form_in_the_middle_of_a_call() {
     assert_eq!(*wanted, json!({"method": "elicitation/create", "params": params}));
     let answers = json!({key: {"action": "accept", "content": {"name": "n"}}, "more": {}});
     let mut stream = scene.again(&json!("eight"), "form", &state, &answers);
-    assert_eq!(stream.until("notifications/progress")["params"]["progress"], 2);
+    assert_eq!(progress(&mut stream), json!({"progressToken": "eight", "progress": 2}), "of this request");
     let last = stream.answer();
     assert_eq!(last["id"], "eight");
     let answer: Value = serde_json::from_str(said(&last)).unwrap();
@@ -123,6 +125,13 @@ fn a_state_is_for_its_own_call_and_member() {
         scene.again(&json!(2), "other", &state, &answers),
         scene.again(&json!(2), "form", &json!("made-up"), &answers),
         scene.again(&json!(2), "form", &state, &json!([])),
+        scene.again(&json!(2), "form", &state, &json!({&requests[0].0: null})),
+        scene.again(&json!(2), "form", &state, &json!({&requests[0].0: "yes"})),
+        {
+            let mut params = arguments("form");
+            (params["requestState"], params["inputResponses"]) = (state.clone(), answers.clone());
+            scene.send(&scene.token, "tools/call", &json!(2), &params, &json!({"elicitation": {}}))
+        },
     ] {
         let answer = answer.answer();
         assert_eq!(answer["error"]["code"], -32602, "{answer}");
@@ -215,4 +224,42 @@ fn changed_secrets_end_what_waits() {
     assert_eq!(scene.ended.recv_timeout(PATIENCE).unwrap(), "ever");
     let no_answer = |one: &Received| one.json()["method"].is_null() && one.json()["result"].is_object();
     assert!(!scene.server.received().iter().any(no_answer));
+}
+
+/// The question may be that of either call, so nobody is asked.
+#[test]
+fn what_is_asked_beside_two_calls_is_put_to_none() {
+    let scene = Scene::set();
+    let (requests, state) = asked(&scene.call(&json!(1), "elsewhere").answer());
+    assert_eq!(said(&scene.call(&json!(2), "elsewhere").answer()), "-32601");
+    let last = scene.again(&json!(3), "elsewhere", &state, &json!({&requests[0].0: {"roots": []}})).answer();
+    assert_eq!(said(&last), r#"{"roots":[]}"#);
+}
+
+/// A call that the server never answers says when its time is over.
+#[test]
+fn the_time_of_a_server_stands_still_while_it_waits_for_the_client() {
+    let mut scene = Scene::set();
+    scene.companion.patience = Duration::from_secs(1);
+    scene.companion.restart();
+    for tool in ["form", "json"] {
+        let (requests, state) = asked(&scene.call(&json!(1), tool).answer());
+        for _ in 0..2 {
+            let never = scene.call(&json!(2), "never").answer();
+            assert_eq!(never["error"]["data"]["reason"], "timed_out", "{never}");
+        }
+        said(&scene.again(&json!(3), tool, &state, &json!({&requests[0].0: {}})).answer());
+    }
+}
+
+#[test]
+fn a_server_that_is_taken_away_ends_what_waits() {
+    for tool in ["ever", "json"] {
+        let scene = Scene::set();
+        asked(&scene.call(&json!(1), tool).answer());
+        let path = "/api/v1/admin/mcp-servers/old";
+        let off = scene.companion.admin("PATCH", path, Some(&json!({"enabled": false})));
+        assert_eq!(off.status, 200);
+        assert_eq!(scene.ended.recv_timeout(PATIENCE).unwrap(), tool);
+    }
 }

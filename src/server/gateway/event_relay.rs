@@ -192,11 +192,13 @@ impl EventRelay {
         let patience = self.passage.upstream.patience();
         let mut silent_since = Instant::now();
         loop {
-            if self.is_waiting_for_the_client() {
-                silent_since = Instant::now();
-            }
             let wait = KEEP_ALIVE_TIME.min(patience.saturating_sub(silent_since.elapsed()));
             let frame = match tokio::time::timeout(wait, body.frame()).await {
+                Err(_) if self.is_waiting_for_the_client() => {
+                    silent_since = Instant::now();
+                    self.outlet.send(KEEP_ALIVE).await;
+                    continue;
+                }
                 Err(_) if silent_since.elapsed() >= patience => return End::Silent,
                 Err(_) if splitter.is_passing() => continue,
                 Err(_) => {

@@ -233,6 +233,11 @@ impl Upstream {
         self.patience
     }
 
+    /// Sets how long it may be silent.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// What is known of the eras of all servers.
     pub(super) fn eras(&self) -> &Eras {
         &self.gateway.eras

@@ -58,12 +58,32 @@ fn server() -> (Talker, Receiver<String>) {
         "resources/list" => say_result(socket, received, &json!({"resources": []})),
         "tools/call" | "prompts/get" | "resources/read" => {
             let get = listening.lock().unwrap().as_ref().map(|get| get.try_clone().unwrap());
-            call(me, received, socket, get, &ended.lock().unwrap().clone())
+            let ended = ended.lock().unwrap().clone();
+            call(me, received, socket, get, &ended)
         }
         "DELETE" => say_status(socket, "200 OK"),
         _ => say_status(socket, "202 Accepted"),
     });
     (talker, is_ended)
+}
+
+/// Asks on the other stream; what is told on `ended` is that the caller has left meanwhile.
+fn asked_elsewhere(
+    me: &Talker,
+    socket: &TcpStream,
+    get: &mut TcpStream,
+    id: &Value,
+    ended: &Sender<String>,
+) -> Value {
+    say(get, &form(id, "elsewhere"));
+    let (mut watched, ended) = (socket.try_clone().unwrap(), ended.clone());
+    std::thread::spawn(move || {
+        let _ = watched.set_read_timeout(Some(PATIENCE));
+        if matches!(watched.read(&mut [0]), Ok(0)) {
+            let _ = ended.send("json".to_owned());
+        }
+    });
+    me.wait_for_answer(id)
 }
 
 fn call(
@@ -76,15 +96,18 @@ fn call(
     let message = received.json();
     let name = message["params"]["name"].as_str().unwrap_or("resource").to_owned();
     let id = |suffix: &str| json!(format!("{}-{suffix}", message["id"].as_str().unwrap()));
+    if name == "never" {
+        let _ = socket.read(&mut [0]);
+        return false;
+    }
     if name == "json" {
-        // Asks on the other stream, and answers in JSON.
-        say(&mut get.unwrap(), &form(&id("a"), "elsewhere"));
-        let answer = me.wait_for_answer(&id("a"));
+        let answer = asked_elsewhere(me, socket, &mut get.unwrap(), &id("a"), ended);
         return say_result(socket, received, &text(&answer["result"].to_string()));
     }
     let _ = socket.write_all(EVENTS_HEAD.as_bytes());
+    let token = &message["params"]["_meta"]["progressToken"];
     let progress = |socket: &mut TcpStream, progress: u64| {
-        let params = json!({"progressToken": "t", "progress": progress});
+        let params = json!({"progressToken": token, "progress": progress});
         say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
     };
     let result = match name.as_str() {
@@ -109,7 +132,13 @@ fn call(
         }
         "elsewhere" => {
             say(&mut get.unwrap(), &request(&id("a"), "roots/list", &json!({})));
-            text(&me.wait_for_answer(&id("a"))["result"].to_string())
+            let answer = me.wait_for_answer(&id("a"));
+            text(
+                &[&answer["result"], &answer["error"]["code"]]
+                    .map(Value::to_string)
+                    .concat()
+                    .replace("null", ""),
+            )
         }
         "back" => {
             say(socket, &form(&id("a"), "never mind"));
@@ -168,7 +197,7 @@ impl Scene {
         let mut params = params.clone();
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": VERSION,
-            "io.modelcontextprotocol/clientCapabilities": capabilities, "progressToken": "t",
+            "io.modelcontextprotocol/clientCapabilities": capabilities, "progressToken": id,
         });
         let name = params["name"].as_str().or(params["uri"].as_str()).unwrap();
         let headers =

@@ -14,7 +14,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::mpsc;
 
 use super::legacy_call::OpenCall;
-use super::parked_calls::ParkedCall;
+use super::parked_calls::{ParkedCall, Timer};
+use super::progress_token::ProgressTokens;
 use super::result_type::Marker;
 use crate::server::body::{AnswerBody, BodyError};
 use crate::server::gateway::Gateway;
@@ -25,7 +26,7 @@ use crate::server::gateway::relay_body::BrokenOff;
 use crate::server::gateway::watched_body::{MindsItsServer, Standing};
 
 /// How long the client may take to come back.
-const ANSWER_TIME: Duration = Duration::from_mins(10);
+pub(super) const ANSWER_TIME: Duration = Duration::from_mins(10);
 /// Pieces of the server's stream that wait for the client; the server waits after that.
 const WAITING_PIECES: usize = 8;
 
@@ -46,6 +47,7 @@ pub(super) struct CallBody {
     source: Option<Source>,
     is_events: bool,
     marker: Marker,
+    progress: Option<ProgressTokens>,
     call: Option<OpenCall>,
     client_id: String,
 }
@@ -54,7 +56,8 @@ impl CallBody {
     fn new(gateway: &Arc<Gateway>, source: Source, is_events: bool, call: OpenCall, client_id: &str) -> Self {
         let marker = Marker::new(is_events, call.members, &call.own_id, client_id);
         let (gateway, client_id) = (Arc::clone(gateway), client_id.to_owned());
-        Self { gateway, source: Some(source), is_events, marker, call: Some(call), client_id }
+        let (source, call) = (Some(source), Some(call));
+        Self { gateway, source, is_events, marker, progress: None, call, client_id }
     }
 
     /// The server's answer as the client is to see it.
@@ -82,8 +85,11 @@ impl CallBody {
         pieces: Pieces,
         call: OpenCall,
         client_id: &str,
+        progress_token: Option<String>,
     ) -> Response<AnswerBody> {
+        let progress = ProgressTokens::new(call.progress_token.as_ref(), progress_token);
         let body = Self::new(gateway, Source::Kept(pieces), true, call, client_id);
+        let body = Self { progress, ..body };
         let mut response = Response::new(AnswerBody::Streamed(Box::pin(body)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -109,6 +115,15 @@ impl CallBody {
             }
         };
         Some(event(&park(&self.gateway, call, pieces, &self.client_id)).into())
+    }
+
+    /// A piece as the client is to see it.
+    fn piece(&mut self, piece: Bytes) -> Bytes {
+        let piece = match &self.progress {
+            Some(progress) => progress.translated(piece),
+            None => piece,
+        };
+        self.marker.push(&piece)
     }
 
     fn ended(&mut self) {
@@ -144,9 +159,7 @@ impl Body for CallBody {
                 if frame.is_none() || is_last {
                     this.ended();
                 }
-                Poll::Ready(
-                    frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.marker.push(&data)))),
-                )
+                Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.piece(data)))))
             }
         }
     }
@@ -172,16 +185,17 @@ fn is_event_stream(response: &Response<AnswerBody>) -> bool {
 /// Lets a call wait for its client: the answer that its request gets, a JSON-RPC message.
 pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, client_id: &str) -> Vec<u8> {
     let requests = call.wanted.tell();
-    let Ok(state) = gateway.parked.park(ParkedCall { call, pieces }) else {
+    let Ok(state) = gateway.parked.park(ParkedCall { call, pieces, timer: None }) else {
         return rpc_error(client_id, INTERNAL_ERROR, "the system gives no random bytes; try again");
     };
     let result =
         format!(r#"{{"resultType":"input_required","inputRequests":{requests},"requestState":"{state}"}}"#);
-    let gateway = Arc::clone(gateway);
-    tokio::task::spawn_local(async move {
+    let (own, of_timer) = (Arc::clone(gateway), state.clone());
+    let timer = tokio::task::spawn_local(async move {
         tokio::time::sleep(ANSWER_TIME).await;
-        gateway.parked.give_up(&state);
+        own.parked.give_up(&of_timer);
     });
+    gateway.parked.set_timer(&state, Timer(timer.abort_handle()));
     format!(r#"{{"jsonrpc":"2.0","id":{client_id},"result":{result}}}"#).into_bytes()
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use hyper::body::Bytes;
@@ -13,17 +14,19 @@ use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::answering::{Asked, failure};
-use super::call_body::{CallBody, park, waiting_pieces};
+use super::call_body::{ANSWER_TIME, CallBody, park, waiting_pieces};
 use super::cancellation::CancelOnDrop;
 use super::parked_calls::ParkedCall;
+use super::progress_token::progress_token;
 use super::wanted_input::WantedInput;
 use super::{CACHED, COMPLETE};
 use crate::server::auth::Member;
 use crate::server::body::AnswerBody;
 use crate::server::gateway::Gateway;
-use crate::server::gateway::answer;
+use crate::server::gateway::answer::{self, Answer};
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::{NameInMessage, member};
@@ -36,6 +39,11 @@ use crate::server::gateway::watched_body::ServedBy;
 use crate::server::gateway::workspace_session::running;
 use crate::server::response::json_answer;
 
+/// What a client gets that comes back to a call that is not there.
+const NO_SUCH_CALL: &str = "no such call waits here (any more); make it again without params.requestState";
+/// How often it is looked whether a silent server waits for the client.
+const LOOK_TIME: Duration = Duration::from_secs(1);
+
 /// A call under way, as far as it outlives the client's request. Dropping it before its end
 /// tells the server that it was cancelled.
 pub(super) struct OpenCall {
@@ -46,6 +54,8 @@ pub(super) struct OpenCall {
     digest: Option<digest::Digest>,
     /// The id by which the server knows it, as it is written.
     pub(super) own_id: String,
+    /// The progress token of its first request.
+    pub(super) progress_token: Option<String>,
     /// JSON members that go into its result.
     pub(super) members: &'static str,
     cancelling: CancelOnDrop,
@@ -90,7 +100,7 @@ impl Gateway {
         // The session is shared by all clients of the token, and they all count from the same number.
         let own_id = format!("\"{}\"", own_request_id());
         let message = with_id(message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
-        let (session, server) = (Arc::clone(&asked.session), ServedBy::of(&upstream.server));
+        let (session, server) = (Arc::clone(&asked.session), upstream.server.clone());
         let method = asked.envelope.method();
         let wanted = Arc::new(WantedInput::new(method, &asked.capabilities));
         if wanted.can_be() {
@@ -105,10 +115,11 @@ impl Gateway {
         }
         let call = OpenCall {
             session: Arc::clone(&session),
-            server,
+            server: ServedBy::of(&server),
             wanted: Arc::clone(&wanted),
             digest: wanted.can_be().then(|| digest_of(asked.envelope)),
             own_id: own_id.clone(),
+            progress_token: progress_token(asked.envelope),
             members: members_for(method),
             cancelling: CancelOnDrop::new(self, asked, &upstream.server, &own_id),
             _answering: Answering::begin(&session),
@@ -138,10 +149,14 @@ impl Gateway {
             },
             () = wanted.untold() => {
                 // It came on another stream than the answer, of which there is nothing yet.
-                let answering = async {
-                    match answering.await {
-                        Ok(response) => response,
-                        Err((problem, passage)) => passage.answer(Err(problem)).await,
+                let (gateway, caller) = (Arc::clone(self), Rc::clone(asked.caller));
+                let own_id = call.own_id.clone();
+                let answering = async move {
+                    // What follows its head watches the server itself.
+                    match gateway.while_served(&caller, &server, answering).await {
+                        Some(Ok(response)) => response,
+                        Some(Err((problem, passage))) => passage.answer(Err(problem)).await,
+                        None => Self::failed(&caller, &server, &own_id, UpstreamProblem::Removed),
                     }
                 };
                 let pieces = waiting_pieces(self, &call, answering);
@@ -159,25 +174,29 @@ impl Gateway {
     ) -> Result<Response<AnswerBody>, UpstreamProblem> {
         let id = asked.envelope.id();
         let Some(answers) = input_responses(asked.envelope) else {
-            return Ok(failure(id, INVALID_PARAMS, "params.inputResponses is not an object"));
+            return Ok(failure(id, INVALID_PARAMS, "params.inputResponses is not an object of objects"));
         };
         let digest = digest_of(asked.envelope);
         let fits = |call: &OpenCall| {
             let is_same = call.digest.is_some_and(|own| own.as_ref() == digest.as_ref());
-            is_same && call.server.id() == upstream.server.id
+            // Who can be asked for something else is another client.
+            is_same && call.server.id() == upstream.server.id && call.wanted.is_for(&asked.capabilities)
         };
-        let Some(ParkedCall { call, pieces }) = self.parked.take(state, &asked.caller.member, fits) else {
-            let message = "no such call waits here (any more); make it again without params.requestState";
-            return Ok(failure(id, INVALID_PARAMS, message));
+        let Some(ParkedCall { call, pieces, .. }) = self.parked.take(state, &asked.caller.member, fits)
+        else {
+            return Ok(failure(id, INVALID_PARAMS, NO_SUCH_CALL));
         };
         for (made_in, message) in call.wanted.answered(&answers) {
-            upstream.tell_answer(&made_in, message).await.map_err(|problem| match problem {
+            match upstream.tell_answer(&made_in, message).await {
+                Ok(()) => {}
+                // The server has lost the session, and the call with it.
+                Err(UpstreamProblem::Status(404)) => return Ok(failure(id, INVALID_PARAMS, NO_SUCH_CALL)),
                 // It cannot be told anew: the call was made with the older ones.
-                UpstreamProblem::Outdated => UpstreamProblem::SecretsChanged,
-                problem => problem,
-            })?;
+                Err(UpstreamProblem::Outdated) => return Err(UpstreamProblem::SecretsChanged),
+                Err(problem) => return Err(problem),
+            }
         }
-        Ok(CallBody::resumed(self, pieces, call, id))
+        Ok(CallBody::resumed(self, pieces, call, id, progress_token(asked.envelope)))
     }
 }
 
@@ -188,7 +207,7 @@ async fn made(
     session: Arc<Session>,
     message: Bytes,
 ) -> Result<Response<AnswerBody>, (UpstreamProblem, Box<Passage>)> {
-    let answered = passage.upstream.request(&session, message).await;
+    let answered = first_answer(&mut passage, &session, message).await;
     if matches!(answered, Err(UpstreamProblem::Outdated)) {
         return Err((UpstreamProblem::Outdated, Box::new(passage)));
     }
@@ -199,6 +218,35 @@ async fn made(
     // What its status says is about the server's own endpoint, not about the workspace's.
     let answered = answered.map(|answer| answer.for_legacy(&passage.id));
     Ok(passage.answer(answered).await)
+}
+
+/// Makes the call. The server may be silent for as long as ever; what it takes the client to
+/// answer, when the server asks on another stream, does not count.
+async fn first_answer(
+    passage: &mut Passage,
+    session: &Session,
+    message: Bytes,
+) -> Result<Answer, UpstreamProblem> {
+    let patience = passage.upstream.patience();
+    let wanted = passage.workspace.as_ref().and_then(|workspace| workspace.wanted.clone());
+    let Some(wanted) = wanted.filter(|wanted| wanted.can_be()) else {
+        return passage.upstream.request(session, message).await;
+    };
+    passage.upstream.set_patience(patience + ANSWER_TIME);
+    let mut silent_since = Instant::now();
+    let mut requesting = Box::pin(passage.upstream.request(session, message));
+    let answered = loop {
+        let left = patience.saturating_sub(silent_since.elapsed());
+        match tokio::time::timeout(left.min(LOOK_TIME), &mut requesting).await {
+            Ok(answered) => break answered,
+            Err(_) if wanted.is_open() => silent_since = Instant::now(),
+            Err(_) if silent_since.elapsed() >= patience => break Err(UpstreamProblem::TimedOut),
+            Err(_) => {}
+        }
+    };
+    drop(requesting);
+    passage.upstream.set_patience(patience);
+    answered
 }
 
 impl Upstream {
@@ -233,12 +281,13 @@ pub(super) fn request_state(envelope: &Envelope<'_>) -> Option<String> {
     NameInMessage::find(envelope.params()?, &["requestState"]).map(|state| state.text.into_owned())
 }
 
-/// The client's answers by their keys; none are fine. `None` if they are no object.
+/// The client's answers by their keys; none are fine. `None` if they are not objects in one.
 fn input_responses(envelope: &Envelope<'_>) -> Option<BTreeMap<String, Box<RawValue>>> {
-    match envelope.params().and_then(|params| member(params, "inputResponses")) {
-        Some(answers) => serde_json::from_str(answers.get()).ok(),
-        None => Some(BTreeMap::new()),
-    }
+    let Some(answers) = envelope.params().and_then(|params| member(params, "inputResponses")) else {
+        return Some(BTreeMap::new());
+    };
+    let answers: BTreeMap<String, Box<RawValue>> = serde_json::from_str(answers.get()).ok()?;
+    answers.values().all(|answer| answer.get().starts_with('{')).then_some(answers)
 }
 
 /// What must be the same when the call is made again: the method, and all parameters but those

@@ -16,6 +16,7 @@ mod listen;
 mod modern_call;
 mod param_headers;
 mod parked_calls;
+mod progress_token;
 mod questions;
 mod result_type;
 mod session_upstream;

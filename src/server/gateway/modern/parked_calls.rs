@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::legacy_call::OpenCall;
 use crate::server::auth::Member;
@@ -18,6 +19,9 @@ use crate::server::randomness::{RandomnessFailed, random_base62};
 const TOKEN_CAPACITY: usize = 64;
 /// Calls that wait at all; the oldest goes when another comes.
 const CAPACITY: usize = 4096;
+/// Bytes of what is asked in all calls of one token, and in all calls at all; the oldest go.
+const TOKEN_BYTES: usize = 16 << 20;
+const ALL_BYTES: usize = 128 << 20;
 /// Characters of a state: over 256 random bits.
 const STATE_CHARS: usize = 43;
 
@@ -27,6 +31,23 @@ pub(super) struct ParkedCall {
     pub(super) call: OpenCall,
     /// What the server says meanwhile.
     pub(super) pieces: mpsc::Receiver<Result<Bytes, BrokenOff>>,
+    /// Ends it when it has waited for too long.
+    pub(super) timer: Option<Timer>,
+}
+
+impl ParkedCall {
+    fn size(&self) -> usize {
+        self.call.wanted.size()
+    }
+}
+
+/// A task that is not needed any more when this is dropped.
+pub(super) struct Timer(pub(super) AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// All calls that wait, by the state that the client was given.
@@ -40,14 +61,27 @@ struct Table {
 }
 
 impl Table {
-    /// Takes the oldest out of those for which this holds, if there are so many of them.
-    fn make_room(&mut self, capacity: usize, is_one: impl Fn(&ParkedCall) -> bool) -> Option<ParkedCall> {
-        let those = || self.waiting.iter().filter(|(_, (_, parked))| is_one(parked));
-        if those().count() < capacity {
-            return None;
+    /// Takes the oldest out of those for which this holds, until another one of this size fits.
+    fn make_room(
+        &mut self,
+        (capacity, bytes): (usize, usize),
+        size: usize,
+        is_one: impl Fn(&ParkedCall) -> bool,
+    ) -> Vec<ParkedCall> {
+        let those = self.waiting.iter().filter(|(_, (_, parked))| is_one(parked));
+        let mut those: Vec<_> =
+            those.map(|(state, (number, parked))| (*number, parked.size(), state.clone())).collect();
+        those.sort_unstable();
+        let mut held: usize = those.iter().map(|(_, size, _)| size).sum();
+        let (mut left, mut gone) = (those.len(), Vec::new());
+        for (_, its_size, state) in those {
+            if left < capacity && held + size <= bytes {
+                break;
+            }
+            gone.extend(self.waiting.remove(&state).map(|(_, parked)| parked));
+            (left, held) = (left - 1, held - its_size);
         }
-        let oldest = those().min_by_key(|(_, (number, _))| *number).map(|(state, _)| state.clone())?;
-        self.waiting.remove(&oldest).map(|(_, parked)| parked)
+        gone
     }
 }
 
@@ -63,8 +97,9 @@ impl ParkedCalls {
     pub(super) fn park(&self, parked: ParkedCall) -> Result<String, RandomnessFailed> {
         let state = random_base62(STATE_CHARS)?.to_string();
         let mut table = self.table();
-        let of_token = table.make_room(TOKEN_CAPACITY, |one| one.call.is_of(parked.call.member()));
-        let of_all = table.make_room(CAPACITY, |_| true);
+        let (size, member) = (parked.size(), parked.call.member());
+        let of_token = table.make_room((TOKEN_CAPACITY, TOKEN_BYTES), size, |one| one.call.is_of(member));
+        let of_all = table.make_room((CAPACITY, ALL_BYTES), size, |_| true);
         table.count += 1;
         let number = table.count;
         table.waiting.insert(state.clone(), (number, parked));
@@ -88,6 +123,13 @@ impl ParkedCalls {
             return None;
         }
         table.waiting.remove(state).map(|(_, parked)| parked)
+    }
+
+    /// Says what ends the call that waits under this state when it has waited for too long.
+    pub(super) fn set_timer(&self, state: &str, timer: Timer) {
+        if let Some((_, parked)) = self.table().waiting.get_mut(state) {
+            parked.timer = Some(timer);
+        }
     }
 
     /// The server of the member's call that waits under this state.

@@ -64,6 +64,16 @@ impl WantedInput {
         self.capabilities.as_object().is_some_and(|parts| !parts.is_empty())
     }
 
+    /// Whether these are the capabilities that it is for.
+    pub(super) fn is_for(&self, capabilities: &Value) -> bool {
+        self.capabilities == *capabilities
+    }
+
+    /// Bytes of what is open.
+    pub(super) fn size(&self) -> usize {
+        self.table().open.values().map(Open::size).sum()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
