@@ -124,6 +124,7 @@ fn a_state_is_for_its_own_call_and_member() {
         scene.again_with(&scene.token, &json!(2), &other, &state, &answers),
         scene.again(&json!(2), "other", &state, &answers),
         scene.again(&json!(2), "form", &json!("made-up"), &answers),
+        scene.again(&json!(2), "form", &json!(123), &answers),
         scene.again(&json!(2), "form", &state, &json!([])),
         scene.again(&json!(2), "form", &state, &json!({&requests[0].0: null})),
         scene.again(&json!(2), "form", &state, &json!({&requests[0].0: "yes"})),
@@ -262,4 +263,11 @@ fn a_server_that_is_taken_away_ends_what_waits() {
         assert_eq!(off.status, 200);
         assert_eq!(scene.ended.recv_timeout(PATIENCE).unwrap(), tool);
     }
+}
+
+#[test]
+fn nothing_is_asked_in_the_midst_of_an_answer() {
+    let scene = Scene::set();
+    let answer = scene.call(&json!(1), "long").answer();
+    assert_eq!((&answer["id"], said(&answer).len()), (&json!(1), 3 << 20));
 }

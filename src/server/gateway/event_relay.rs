@@ -242,6 +242,11 @@ impl EventRelay {
         workspace.and_then(|workspace| workspace.wanted.as_ref()).is_some_and(|wanted| wanted.is_open())
     }
 
+    fn note_answer(&mut self) {
+        self.answered = true;
+        self.passage.note_answer();
+    }
+
     async fn pass(&mut self, part: Part) {
         let is_bridge =
             self.passage.workspace.as_ref().is_some_and(|workspace| workspace.session.is_bridge());
@@ -251,7 +256,9 @@ impl EventRelay {
             Part::Event(held) => held,
             Part::Piece(piece) => {
                 let is_first = !std::mem::replace(&mut self.in_pieces, true);
-                self.answered = self.answered || (is_first && is_long_answer(&piece));
+                if is_first && is_long_answer(&piece) {
+                    self.note_answer();
+                }
                 return self.send(piece).await;
             }
         };
@@ -285,7 +292,9 @@ impl EventRelay {
                 return;
             }
         }
-        self.answered = self.answered || answer.is_some();
+        if answer.is_some() {
+            self.note_answer();
+        }
         let held = match &self.passage.workspace {
             Some(workspace) => workspace.outward.event(held, &fields),
             None => held,

@@ -70,6 +70,13 @@ impl Passage {
         upstream_error(&self.id, server.as_str(), problem)
     }
 
+    /// The answer has begun: its server wants nothing of the client any more.
+    pub(super) fn note_answer(&self) {
+        if let Some(wanted) = self.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref()) {
+            wanted.close();
+        }
+    }
+
     /// What is notified when the client cancels the call, where that closes the connection.
     pub(super) fn cancelled(&self) -> Option<Arc<Notify>> {
         self.modern.as_ref().map(ModernCall::cancelled)
@@ -108,8 +115,12 @@ impl Passage {
                 let (parts, body) = response.into_parts();
                 relayed(&parts.headers, move |outlet| EventRelay::new(self, outlet).run(Some(body)))
             }
-            Ok(Answer::Stream(response)) => self.json(*response).await,
+            Ok(Answer::Stream(response)) => {
+                self.note_answer();
+                self.json(*response).await
+            }
             Ok(Answer::Whole(status, body)) => {
+                self.note_answer();
                 match self.modern.as_ref().and_then(|call| call.asked(&body)) {
                     Some(asked) => self.asking(asked),
                     None => json_answer(status, body),

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -78,6 +78,7 @@ impl Upstream {
     /// Sends a request in the client's session and answers with its beginning. A session
     /// that the upstream has lost is opened again, once: such a request was refused before it ran.
     pub(super) async fn request(&self, session: &Session, message: Bytes) -> Result<Answer, UpstreamProblem> {
+        let began = Instant::now();
         let opened = self.session(session).await?;
         if opened.modern {
             return self.request_modern(session, message).await;
@@ -90,7 +91,7 @@ impl Upstream {
             return Ok(answer);
         }
         self.forget(session, &opened).await;
-        let opened = self.session(session).await?;
+        let opened = self.session_since(session, began).await?;
         let response = self.post(Some(&opened), message, self.patience()).await?;
         answer::of_request(response).await
     }
@@ -123,12 +124,22 @@ impl Upstream {
         opened: &UpstreamSession,
         last_event_id: Option<&HeaderValue>,
     ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        self.get_within(SHORT_TIME, opened, last_event_id).await
+    }
+
+    /// The same, with a time limit of choice for its beginning.
+    pub(super) async fn get_within(
+        &self,
+        limit: Duration,
+        opened: &UpstreamSession,
+        last_event_id: Option<&HeaderValue>,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
         let mut request = self.build(Method::GET, Some(opened), Bytes::new());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Some(id) = last_event_id {
             request.headers_mut().insert("last-event-id", id.clone());
         }
-        self.send(request, SHORT_TIME).await
+        self.send(request, limit).await
     }
 
     /// Sends a client's `initialize` as it is, before there is a session. A server of the

@@ -21,7 +21,16 @@ const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initiali
 impl Upstream {
     /// The session with this upstream, opened with the secrets as they are now.
     pub(super) async fn session(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
-        let opened = self.open_or_kept(session).await?;
+        self.session_since(session, Instant::now()).await
+    }
+
+    /// The same; an attempt of another one that came to nothing after this moment counts.
+    pub(super) async fn session_since(
+        &self,
+        session: &Session,
+        moment: Instant,
+    ) -> Result<UpstreamSession, UpstreamProblem> {
+        let opened = self.open_or_kept(session, moment).await?;
         self.uses(&opened);
         Ok(opened)
     }
@@ -37,8 +46,12 @@ impl Upstream {
         })
     }
 
-    async fn open_or_kept(&self, session: &Session) -> Result<UpstreamSession, UpstreamProblem> {
-        let (slot, arrived) = (session.slot(&self.server.id), Instant::now());
+    async fn open_or_kept(
+        &self,
+        session: &Session,
+        arrived: Instant,
+    ) -> Result<UpstreamSession, UpstreamProblem> {
+        let slot = session.slot(&self.server.id);
         let mut kept = slot.lock().await;
         // The client may go away at any await: what is in the slot must be true at each.
         let fits = |opened: &&UpstreamSession| opened.fingerprint == self.fingerprint();

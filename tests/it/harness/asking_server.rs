@@ -67,6 +67,22 @@ fn server() -> (Talker, Receiver<String>) {
     (talker, is_ended)
 }
 
+/// A result, or the code of an error.
+fn outcome(answer: &Value) -> String {
+    let of = if answer["error"].is_null() { &answer["result"] } else { &answer["error"]["code"] };
+    of.to_string()
+}
+
+/// Asks on the other stream in the midst of its answer, which is a long event.
+fn asks_while_it_answers(me: &Talker, socket: &mut TcpStream, get: &mut TcpStream, id: &Value, own: &Value) {
+    let answer = json!({"jsonrpc": "2.0", "id": id, "result": text(&"x".repeat(3 << 20))}).to_string();
+    let (first, last) = answer.split_at(2 << 20);
+    write!(socket, "data: {first}").unwrap();
+    say(get, &request(own, "roots/list", &json!({})));
+    assert_eq!(outcome(&me.wait_for_answer(own)), "-32601");
+    write!(socket, "{last}\n\n").unwrap();
+}
+
 /// Asks on the other stream; what is told on `ended` is that the caller has left meanwhile.
 fn asked_elsewhere(
     me: &Talker,
@@ -97,17 +113,16 @@ fn call(
     let name = message["params"]["name"].as_str().unwrap_or("resource").to_owned();
     let id = |suffix: &str| json!(format!("{}-{suffix}", message["id"].as_str().unwrap()));
     if name == "never" {
-        let _ = socket.read(&mut [0]);
-        return false;
+        return socket.read(&mut [0]).is_err();
     }
     if name == "json" {
         let answer = asked_elsewhere(me, socket, &mut get.unwrap(), &id("a"), ended);
         return say_result(socket, received, &text(&answer["result"].to_string()));
     }
     let _ = socket.write_all(EVENTS_HEAD.as_bytes());
-    let token = &message["params"]["_meta"]["progressToken"];
     let progress = |socket: &mut TcpStream, progress: u64| {
-        let params = json!({"progressToken": token, "progress": progress});
+        let params =
+            json!({"progressToken": message["params"]["_meta"]["progressToken"], "progress": progress});
         say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
     };
     let result = match name.as_str() {
@@ -132,13 +147,7 @@ fn call(
         }
         "elsewhere" => {
             say(&mut get.unwrap(), &request(&id("a"), "roots/list", &json!({})));
-            let answer = me.wait_for_answer(&id("a"));
-            text(
-                &[&answer["result"], &answer["error"]["code"]]
-                    .map(Value::to_string)
-                    .concat()
-                    .replace("null", ""),
-            )
+            text(&outcome(&me.wait_for_answer(&id("a"))))
         }
         "back" => {
             say(socket, &form(&id("a"), "never mind"));
@@ -149,7 +158,7 @@ fn call(
         }
         "refused" => {
             say(socket, &request(&id("a"), "sampling/createMessage", &json!({"messages": []})));
-            text(&me.wait_for_answer(&id("a"))["error"]["code"].to_string())
+            text(&outcome(&me.wait_for_answer(&id("a"))))
         }
         "ever" => {
             say(socket, &form(&id("a"), "Who?"));
@@ -157,6 +166,10 @@ fn call(
             if matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
                 ended.send(name).unwrap();
             }
+            return false;
+        }
+        "long" => {
+            asks_while_it_answers(me, socket, &mut get.unwrap(), &message["id"], &id("a"));
             return false;
         }
         "resource" => {

@@ -46,6 +46,7 @@ pub(super) struct CallBody {
     /// `None` when nothing more comes.
     source: Option<Source>,
     is_events: bool,
+    is_between_events: bool,
     marker: Marker,
     progress: Option<ProgressTokens>,
     call: Option<OpenCall>,
@@ -57,7 +58,8 @@ impl CallBody {
         let marker = Marker::new(is_events, call.members, &call.own_id, client_id);
         let (gateway, client_id) = (Arc::clone(gateway), client_id.to_owned());
         let (source, call) = (Some(source), Some(call));
-        Self { gateway, source, is_events, marker, progress: None, call, client_id }
+        let is_between_events = true;
+        Self { gateway, source, is_events, is_between_events, marker, progress: None, call, client_id }
     }
 
     /// The server's answer as the client is to see it.
@@ -97,9 +99,9 @@ impl CallBody {
         response
     }
 
-    /// Whether the server asks for something that the client has to be told now.
+    /// Whether the server asks for something that the client has to be told now, between events.
     fn has_to_ask(&self, context: &mut Context<'_>) -> bool {
-        let call = self.call.as_ref().filter(|_| self.is_events);
+        let call = self.call.as_ref().filter(|_| self.is_events && self.is_between_events);
         call.is_some_and(|call| call.wanted.poll_untold(context).is_ready())
     }
 
@@ -119,6 +121,7 @@ impl CallBody {
 
     /// A piece as the client is to see it.
     fn piece(&mut self, piece: Bytes) -> Bytes {
+        self.is_between_events = [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
         let piece = match &self.progress {
             Some(progress) => progress.translated(piece),
             None => piece,

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use hyper::Response;
 use hyper::body::Frame;
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
@@ -17,7 +18,6 @@ use super::wanted_input::WantedInput;
 use crate::server::gateway::answer;
 use crate::server::gateway::event_relay::DEFAULT_RETRY;
 use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part};
-use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::sessions::{Session, UpstreamSession};
 use crate::server::gateway::upstream::Upstream;
 use crate::server::gateway::upstream_body::UpstreamBody;
@@ -27,6 +27,8 @@ use crate::server::store::ServerRow;
 
 /// How long a call waits for the stream; a server need not begin it before it has something to say.
 const OPENING_TIME: Duration = Duration::from_secs(1);
+/// How long the stream may take to begin.
+const HEAD_TIME: Duration = Duration::from_mins(30);
 /// How often it is looked whether calls are still under way, and how many looks without one
 /// close the stream.
 const LOOK_TIME: Duration = Duration::from_secs(10);
@@ -147,12 +149,7 @@ impl Ear {
                 kept.id.as_ref() == Some(&self.id) && kept.fingerprint == upstream.fingerprint()
             };
             let Some(opened) = kept.filter(is_same) else { return true };
-            let response = match upstream.get(&opened, last_id.as_ref()).await {
-                Ok(response) => response,
-                // It begins the stream when it has something to say. No further call waits for that.
-                Err(UpstreamProblem::TimedOut) => return false,
-                Err(_) => return true,
-            };
+            let Some(response) = self.begun(&upstream, &opened, last_id.as_ref()).await else { return true };
             if !answer::is_event_stream(&response) {
                 let is_lost = response.status() == hyper::StatusCode::NOT_FOUND;
                 answer::drain(response).await;
@@ -169,6 +166,26 @@ impl Ear {
             }
             tokio::time::sleep(DEFAULT_RETRY).await;
         }
+    }
+
+    /// The stream's head, which a server may keep back until it has something to say; `None` if
+    /// nobody needs it any more, or it failed.
+    async fn begun(
+        &self,
+        upstream: &Upstream,
+        opened: &UpstreamSession,
+        last_id: Option<&HeaderValue>,
+    ) -> Option<Response<UpstreamBody>> {
+        let mut getting = Box::pin(upstream.get_within(HEAD_TIME, opened, last_id));
+        let mut idle_looks = 0;
+        while idle_looks < IDLE_LOOKS {
+            if let Ok(response) = tokio::time::timeout(LOOK_TIME, &mut getting).await {
+                return response.ok();
+            }
+            let is_idle = self.session.workspace.hearing.calls(&self.server.id).is_empty();
+            idle_looks = if is_idle { idle_looks + 1 } else { 0 };
+        }
+        None
     }
 
     /// Hears one connection to its end; whether nobody needs another one.

@@ -97,6 +97,10 @@ impl Gateway {
         if let Some(state) = request_state(asked.envelope) {
             return self.go_on(asked, &upstream, &state).await;
         }
+        if asked.envelope.params().is_some_and(|params| member(params, "requestState").is_some()) {
+            let message = "params.requestState is not a string";
+            return Ok(failure(asked.envelope.id(), INVALID_PARAMS, message));
+        }
         // The session is shared by all clients of the token, and they all count from the same number.
         let own_id = format!("\"{}\"", own_request_id());
         let message = with_id(message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
@@ -105,13 +109,7 @@ impl Gateway {
         let wanted = Arc::new(WantedInput::new(method, &asked.capabilities));
         if wanted.can_be() {
             session.workspace.hearing.begin(&upstream.server.id, &wanted);
-            self.hear(asked.caller, &session, &upstream.server, &opened).await;
-            let now = upstream.session(&session).await?;
-            if now.id != opened.id {
-                // It turned out to be lost.
-                self.hear(asked.caller, &session, &upstream.server, &now).await;
-            }
-            opened = now;
+            opened = self.heard(asked, &upstream, opened).await?;
         }
         let call = OpenCall {
             session: Arc::clone(&session),
@@ -163,6 +161,22 @@ impl Gateway {
                 Ok(json_answer(StatusCode::OK, park(self, call, pieces, asked.envelope.id())))
             }
         }
+    }
+
+    /// The upstream session, in which the server is heard from now on.
+    async fn heard(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        upstream: &Upstream,
+        opened: UpstreamSession,
+    ) -> Result<UpstreamSession, UpstreamProblem> {
+        self.hear(asked.caller, &asked.session, &upstream.server, &opened).await;
+        let now = upstream.session(&asked.session).await?;
+        if now.id != opened.id {
+            // It turned out to be lost.
+            self.hear(asked.caller, &asked.session, &upstream.server, &now).await;
+        }
+        Ok(now)
     }
 
     /// Gives the server the client's answers, and the client the rest of the server's stream.

@@ -34,6 +34,8 @@ struct Table {
     /// By the key that the client knows it by.
     open: BTreeMap<String, Open>,
     waker: Option<Waker>,
+    /// The server has begun to answer the call: it cannot be in need of anything.
+    is_closed: bool,
 }
 
 struct Open {
@@ -95,7 +97,7 @@ impl WantedInput {
             return true;
         }
         let size: usize = table.open.values().chain([&request]).map(Open::size).sum();
-        if table.open.len() >= MAX_OPEN || size > SIZE_LIMIT {
+        if table.is_closed || table.open.len() >= MAX_OPEN || size > SIZE_LIMIT {
             return false;
         }
         table.next += 1;
@@ -105,6 +107,13 @@ impl WantedInput {
             waker.wake();
         }
         true
+    }
+
+    /// Notes that the answer to the call has begun: nothing is open any more, and nothing is asked.
+    pub(in crate::server::gateway) fn close(&self) {
+        let mut table = self.table();
+        table.is_closed = true;
+        table.open.clear();
     }
 
     /// Takes a notification of the server that it does not want an answer any more. `false` if
@@ -214,6 +223,14 @@ mod tests {
         let cancelled = br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}"#;
         assert!(wanted.takes_back(cancelled) && !wanted.is_open());
         assert!(!wanted.takes_back(br#"{"jsonrpc":"2.0","method":"notifications/progress"}"#));
+    }
+
+    #[test]
+    fn nothing_is_asked_once_the_answer_has_begun() {
+        let wanted = wanted();
+        assert!(wanted.ask(request("0", "roots/list").as_bytes(), &opened()));
+        wanted.close();
+        assert!(!wanted.is_open() && !wanted.ask(request("1", "roots/list").as_bytes(), &opened()));
     }
 
     #[test]
