@@ -57,7 +57,9 @@ fn server() -> (Talker, Receiver<String>) {
         "tools/list" => say_result(socket, received, &json!({"tools": []})),
         "resources/list" => say_result(socket, received, &json!({"resources": []})),
         "tools/call" | "prompts/get" | "resources/read" => {
-            let get = listening.lock().unwrap().as_ref().map(|get| get.try_clone().unwrap());
+            let name = received.json()["params"]["name"].clone();
+            let asks_elsewhere = ["elsewhere", "json", "long"].iter().any(|tool| name == *tool);
+            let get = asks_elsewhere.then(|| other_stream(me, &listening));
             let ended = ended.lock().unwrap().clone();
             call(me, received, socket, get, &ended)
         }
@@ -65,6 +67,17 @@ fn server() -> (Talker, Receiver<String>) {
         _ => say_status(socket, "202 Accepted"),
     });
     (talker, is_ended)
+}
+
+/// The GET stream, which a busy machine may be late with.
+fn other_stream(me: &Talker, listening: &Mutex<Option<TcpStream>>) -> TcpStream {
+    me.wait_for("the other stream", |one| one.method() == "GET");
+    loop {
+        if let Some(stream) = &*listening.lock().unwrap() {
+            return stream.try_clone().unwrap();
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// A result, or the code of an error.
