@@ -271,3 +271,42 @@ fn nothing_is_asked_in_the_midst_of_an_answer() {
     let answer = scene.call(&json!(1), "long").answer();
     assert_eq!((&answer["id"], said(&answer).len()), (&json!(1), 3 << 20));
 }
+
+/// Three questions of 6 MiB are more than one token may leave open.
+#[test]
+fn the_oldest_goes_when_too_much_is_asked() {
+    let scene = Scene::set();
+    let asked: Vec<_> = (1..=3).map(|id| asked(&scene.call(&json!(id), "large").answer())).collect();
+    let told = scene.server.wait_for("the cancellation", |one| one.method() == "notifications/cancelled");
+    let first = scene.server.received_of("tools/call").remove(0).json();
+    assert_eq!(told.json()["params"]["requestId"], first["id"]);
+    for (number, (requests, state)) in asked.iter().enumerate() {
+        let stream = scene.again(&json!(9), "large", state, &json!({&requests[0].0: {}}));
+        if number == 0 {
+            assert_eq!(stream.answer()["error"]["code"], -32602, "it is gone");
+        } else {
+            assert!(stream.is_stream(), "the server goes on");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_has_lost_the_session_has_lost_the_call() {
+    let scene = Scene::set();
+    let (requests, state) = asked(&scene.call(&json!(1), "lost").answer());
+    let answer = scene.again(&json!(2), "lost", &state, &json!({&requests[0].0: {}})).answer();
+    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("make it again"), "{answer}");
+}
+
+/// Longer than any other stream may take to begin: a call that is never answered says when.
+#[test]
+fn a_stream_that_begins_late_is_heard() {
+    let mut scene = Scene::late();
+    scene.companion.patience = Duration::from_secs(7);
+    scene.companion.restart();
+    assert_eq!(scene.call(&json!(1), "never").answer()["error"]["data"]["reason"], "timed_out");
+    let (requests, state) = asked(&scene.call(&json!(2), "elsewhere").answer());
+    let last = scene.again(&json!(3), "elsewhere", &state, &json!({&requests[0].0: {"roots": []}})).answer();
+    assert_eq!(said(&last), r#"{"roots":[]}"#);
+}

@@ -21,6 +21,22 @@ fn program(folder: &Path, name: &str, place: &Path) -> Command {
     command
 }
 
+/// What a client saw of two real servers behind one gateway.
+#[track_caller]
+fn seen_by(folder: &Path, client: &str) -> Value {
+    let servers = ["one", "two"].map(|slug| (slug, PartUpstream::start(part(folder, "everything.mjs"))));
+    let companion = Companion::start();
+    for (slug, server) in &servers {
+        companion.add_server(slug, &server.url());
+    }
+    let place = tempfile::tempdir().unwrap();
+    let url = format!("{}{}", companion.base_url, gateway_path(None));
+    let client = program(folder, client, place.path());
+    let (code, seen) = run_client(client, &companion.token("default"), &[&url]);
+    assert_eq!(code, 0, "{seen}");
+    seen
+}
+
 /// Both servers got what they asked for.
 #[track_caller]
 fn both_were_answered(seen: &Value) {
@@ -36,16 +52,7 @@ fn both_were_answered(seen: &Value) {
 #[test]
 fn typescript_in_both_directions() {
     let Some(folder) = parts("typescript_in_both_directions") else { return };
-    let servers = ["one", "two"].map(|slug| (slug, PartUpstream::start(part(&folder, "everything.mjs"))));
-    let companion = Companion::start();
-    for (slug, server) in &servers {
-        companion.add_server(slug, &server.url());
-    }
-    let place = tempfile::tempdir().unwrap();
-    let url = format!("{}{}", companion.base_url, gateway_path(None));
-    let client = program(&folder, "ts_both_ways.mjs", place.path());
-    let (code, seen) = run_client(client, &companion.token("default"), &[&url]);
-    assert_eq!(code, 0, "{seen}");
+    let seen = seen_by(&folder, "ts_both_ways.mjs");
     assert_eq!(seen["capabilities"], json!(["completions", "logging", "prompts", "resources", "tools"]));
     assert_eq!(seen["instructions"], json!(["# one", "# two"]));
     for yes in ["asks", "updated", "cancelled"] {
@@ -69,16 +76,7 @@ fn typescript_in_both_directions() {
 fn typescript_of_the_modern_era_and_servers_of_the_older_one() {
     let name = "typescript_of_the_modern_era_and_servers_of_the_older_one";
     let Some(folder) = parts(name) else { return };
-    let servers = ["one", "two"].map(|slug| (slug, PartUpstream::start(part(&folder, "everything.mjs"))));
-    let companion = Companion::start();
-    for (slug, server) in &servers {
-        companion.add_server(slug, &server.url());
-    }
-    let place = tempfile::tempdir().unwrap();
-    let url = format!("{}{}", companion.base_url, gateway_path(None));
-    let client = program(&folder, "ts2_both_ways.mjs", place.path());
-    let (code, seen) = run_client(client, &companion.token("default"), &[&url]);
-    assert_eq!(code, 0, "{seen}");
+    let seen = seen_by(&folder, "ts2_both_ways.mjs");
     assert_eq!((&seen["version"], &seen["asks"]), (&json!("2026-07-28"), &json!(true)), "{seen}");
     both_were_answered(&seen);
 }

@@ -31,9 +31,12 @@ fn text(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}]})
 }
 
+/// The id of a question whose answer comes too late.
+const LOST: &str = "lost";
+
 /// A server with sessions whose tools ask. What is told on the receiver is the tool whose
-/// connection ended without its answer.
-fn server() -> (Talker, Receiver<String>) {
+/// connection ended without its answer. A `late` one begins its GET stream with the first event.
+fn server(late: bool) -> (Talker, Receiver<String>) {
     let (ended, is_ended) = channel();
     let (listening, ended) = (Mutex::new(None::<TcpStream>), Mutex::new(ended));
     let talker = Talker::start(move |me, received, socket| match received.method().as_str() {
@@ -48,7 +51,9 @@ fn server() -> (Talker, Receiver<String>) {
             socket.write_all(&http_answer("200 OK", &headers, &body)).is_ok()
         }
         "GET" => {
-            let _ = socket.write_all(EVENTS_HEAD.as_bytes());
+            if !late {
+                let _ = socket.write_all(EVENTS_HEAD.as_bytes());
+            }
             *listening.lock().unwrap() = socket.try_clone().ok();
             let _ = socket.read(&mut [0; 1]);
             false
@@ -59,11 +64,16 @@ fn server() -> (Talker, Receiver<String>) {
         "tools/call" | "prompts/get" | "resources/read" => {
             let name = received.json()["params"]["name"].clone();
             let asks_elsewhere = ["elsewhere", "json", "long"].iter().any(|tool| name == *tool);
-            let get = asks_elsewhere.then(|| other_stream(me, &listening));
+            let mut get = asks_elsewhere.then(|| other_stream(me, &listening));
+            if let Some(get) = get.as_mut().filter(|_| late) {
+                get.write_all(EVENTS_HEAD.as_bytes()).unwrap();
+            }
             let ended = ended.lock().unwrap().clone();
             call(me, received, socket, get, &ended)
         }
         "DELETE" => say_status(socket, "200 OK"),
+        // It has lost the session in which it asked.
+        _ if received.json()["id"] == LOST => say_status(socket, "404 Not Found"),
         _ => say_status(socket, "202 Accepted"),
     });
     (talker, is_ended)
@@ -149,8 +159,7 @@ fn call(
         "two" => {
             say(socket, &form(&id("a"), "one"));
             say(socket, &request(&id("b"), "roots/list", &json!({})));
-            let answers = [me.wait_for_answer(&id("b")), me.wait_for_answer(&id("a"))];
-            text(&format!("{} {}", answers[0]["result"], answers[1]["result"]))
+            text(&["b", "a"].map(|one| outcome(&me.wait_for_answer(&id(one)))).join(" "))
         }
         "rounds" => {
             say(socket, &form(&id("a"), "one"));
@@ -173,8 +182,9 @@ fn call(
             say(socket, &request(&id("a"), "sampling/createMessage", &json!({"messages": []})));
             text(&outcome(&me.wait_for_answer(&id("a"))))
         }
-        "ever" => {
-            say(socket, &form(&id("a"), "Who?"));
+        "ever" | "large" | "lost" => {
+            let own = if name == "lost" { json!(LOST) } else { id("a") };
+            say(socket, &form(&own, &"?".repeat(if name == "large" { 6 << 20 } else { 1 })));
             let _ = socket.set_read_timeout(Some(PATIENCE));
             if matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
                 ended.send(name).unwrap();
@@ -187,7 +197,7 @@ fn call(
         }
         "resource" => {
             say(socket, &form(&id("a"), "Which?"));
-            me.wait_for_answer(&id("a"));
+            let _ = me.wait_for_answer(&id("a"));
             json!({"contents": []})
         }
         _ => text("gone"),
@@ -206,7 +216,16 @@ pub struct Scene {
 
 impl Scene {
     pub fn set() -> Self {
-        let (companion, (server, ended)) = (Companion::start(), server());
+        Self::with(false)
+    }
+
+    /// The same with a server that begins its other stream late.
+    pub fn late() -> Self {
+        Self::with(true)
+    }
+
+    fn with(late: bool) -> Self {
+        let (companion, (server, ended)) = (Companion::start(), server(late));
         companion.add_server("old", &server.url());
         let token = companion.token("default");
         Self { companion, server, ended, token }

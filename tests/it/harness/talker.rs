@@ -198,6 +198,11 @@ impl Listening {
         }
     }
 
+    /// Whether the answer is an event stream.
+    pub fn is_stream(&self) -> bool {
+        self.head.contains("text/event-stream")
+    }
+
     /// A body that says how long it is.
     fn whole(&mut self) -> Vec<u8> {
         let length = self.head.lines().find_map(|line| line.strip_prefix("content-length: "));
