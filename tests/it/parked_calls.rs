@@ -309,4 +309,5 @@ fn a_stream_that_begins_late_is_heard() {
     let (requests, state) = asked(&scene.call(&json!(2), "elsewhere").answer());
     let last = scene.again(&json!(3), "elsewhere", &state, &json!({&requests[0].0: {"roots": []}})).answer();
     assert_eq!(said(&last), r#"{"roots":[]}"#);
+    assert_eq!(scene.server.received_of("GET").len(), 1, "it was waited for");
 }
