@@ -196,7 +196,9 @@ impl EventRelay {
             let frame = match tokio::time::timeout(wait, body.frame()).await {
                 Err(_) if self.is_waiting_for_the_client() => {
                     silent_since = Instant::now();
-                    self.outlet.send(KEEP_ALIVE).await;
+                    if !splitter.is_passing() {
+                        self.outlet.send(KEEP_ALIVE).await;
+                    }
                     continue;
                 }
                 Err(_) if silent_since.elapsed() >= patience => return End::Silent,
