@@ -50,6 +50,7 @@ mod hints;
 mod host_names;
 mod https_upstream;
 mod interrupts;
+mod kept_bytes;
 mod key_origin;
 mod keyring_trouble;
 mod large_results;

@@ -48,6 +48,8 @@ enum End {
     Silent,
     /// Other secrets of the server are in use.
     Outdated,
+    /// There is no room for what comes.
+    TooMuch,
 }
 
 /// One stream, possibly over several connections.
@@ -146,6 +148,7 @@ impl EventRelay {
                     _ if self.problem == UpstreamProblem::NotMcp => Some(self.problem),
                     End::Silent => Some(UpstreamProblem::TimedOut),
                     End::Outdated => Some(UpstreamProblem::SecretsChanged),
+                    End::TooMuch => Some(UpstreamProblem::TooMuch),
                     End::Clean | End::Cut | End::InPieces => None,
                 };
                 if let Some(problem) = given_up {
@@ -213,10 +216,15 @@ impl EventRelay {
             silent_since = Instant::now();
             match frame {
                 Ok(Ok(piece)) => {
-                    for part in splitter.push(&piece) {
+                    let parts = splitter.push(&piece);
+                    let has_room = self.has_room_for(splitter.held());
+                    for part in parts {
                         self.pass(part).await;
                     }
                     self.in_pieces = splitter.is_passing();
+                    if !has_room {
+                        return End::TooMuch;
+                    }
                     if self.asked.is_some() {
                         return End::Clean;
                     }
@@ -242,6 +250,12 @@ impl EventRelay {
     fn is_waiting_for_the_client(&self) -> bool {
         let workspace = self.passage.workspace.as_ref();
         workspace.and_then(|workspace| workspace.wanted.as_ref()).is_some_and(|wanted| wanted.is_open())
+    }
+
+    /// Whether so many bytes of a message that has not ended can be kept.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let wanted = self.passage.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref());
+        wanted.filter(|wanted| wanted.can_be()).is_none_or(|wanted| wanted.holds(bytes))
     }
 
     fn note_answer(&mut self) {

@@ -48,13 +48,62 @@ pub(super) struct Fields {
     pub(super) retry: Option<u64>,
 }
 
+/// Finds the ends of events: an empty line, with any of the line ends there are.
+#[derive(Default)]
+pub(super) struct EventEnds {
+    /// Whether the line so far has anything in it.
+    in_line: bool,
+    last_was_cr: bool,
+    /// Whether an event has begun.
+    in_event: bool,
+}
+
+impl EventEnds {
+    /// Takes note of a piece.
+    pub(super) fn pass(&mut self, mut piece: &[u8]) {
+        while let Some(length) = self.through_next(piece) {
+            piece = &piece[length..];
+        }
+    }
+
+    /// Whether no event is under way.
+    pub(super) fn are_reached(&self) -> bool {
+        !self.in_event
+    }
+
+    /// How many bytes are there to the end of the event, if it ends here.
+    fn through_next(&mut self, piece: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while at < piece.len() {
+            let Some(length) = piece[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                (self.in_line, self.last_was_cr, self.in_event) = (true, false, true);
+                return None;
+            };
+            let (byte, after_cr) = (piece[at + length], self.last_was_cr && length == 0);
+            at += length + 1;
+            self.last_was_cr = byte == b'\r';
+            if byte == b'\n' && after_cr {
+                continue;
+            }
+            let had_text = std::mem::replace(&mut self.in_line, false) || length > 0;
+            self.in_event = had_text;
+            if !had_text {
+                // CRLF: both belong to this line, if both are there.
+                if byte == b'\r' && piece.get(at) == Some(&b'\n') {
+                    (at, self.last_was_cr) = (at + 1, false);
+                }
+                return Some(at);
+            }
+        }
+        None
+    }
+}
+
 /// Collects pieces and gives out parts.
 #[derive(Default)]
 pub(super) struct EventSplitter {
     held: Vec<u8>,
-    /// Whether the line so far has anything in it.
-    in_line: bool,
-    last_was_cr: bool,
+    ends: EventEnds,
     /// Whether the event is passing in pieces.
     passing: bool,
     /// How much of the event is held, once it is too long for an answer.
@@ -65,7 +114,7 @@ impl EventSplitter {
     /// Takes a piece of the stream; the answer is what can be passed on.
     pub(super) fn push(&mut self, mut piece: &[u8]) -> Vec<Part> {
         let mut parts = Vec::new();
-        while let Some(length) = self.through_end_of_event(piece) {
+        while let Some(length) = self.ends.through_next(piece) {
             self.held.extend_from_slice(&piece[..length]);
             piece = &piece[length..];
             let held = std::mem::take(&mut self.held);
@@ -95,30 +144,9 @@ impl EventSplitter {
         std::mem::take(&mut self.held)
     }
 
-    /// How many bytes are there to the end of the event, if it ends here.
-    fn through_end_of_event(&mut self, piece: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        while at < piece.len() {
-            let Some(length) = piece[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-                (self.in_line, self.last_was_cr) = (true, false);
-                return None;
-            };
-            let (byte, after_cr) = (piece[at + length], self.last_was_cr && length == 0);
-            at += length + 1;
-            self.last_was_cr = byte == b'\r';
-            if byte == b'\n' && after_cr {
-                continue;
-            }
-            let had_text = std::mem::replace(&mut self.in_line, false) || length > 0;
-            if !had_text {
-                // CRLF: both belong to this line, if both are there.
-                if byte == b'\r' && piece.get(at) == Some(&b'\n') {
-                    (at, self.last_was_cr) = (at + 1, false);
-                }
-                return Some(at);
-            }
-        }
-        None
+    /// Bytes of the event that has not ended.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
     }
 }
 
@@ -246,6 +274,27 @@ mod tests {
             all.retain(|event| !event.trim_ascii().is_empty());
             let fields: Vec<Fields> = all.iter().map(|event| Fields::of(event)).collect();
             assert_eq!(fields, expected, "split at {split}");
+        }
+    }
+
+    #[test]
+    fn whether_an_event_is_under_way_is_known_after_each_byte() {
+        for (line_end, ends) in [("\n", ["\n", "\r"]), ("\r", ["\r", "\r\n"]), ("\r\n", ["\r\n", "\n"])] {
+            for end in ends {
+                let event = format!("data: x{line_end}id: 1{line_end}{end}");
+                let mut found = EventEnds::default();
+                assert!(found.are_reached());
+                for _ in 0..2 {
+                    // The line feed after a carriage return may not come any more.
+                    let last = event.len() - usize::from(end == "\r\n");
+                    for (at, byte) in event.bytes().enumerate() {
+                        found.pass(&[byte]);
+                        assert_eq!(found.are_reached(), at + 1 >= last, "{event:?} at {at}");
+                    }
+                    found.pass(event.as_bytes());
+                    assert!(found.are_reached(), "{event:?}");
+                }
+            }
         }
     }
 

@@ -111,7 +111,7 @@ pub struct Gateway {
     backoff: Backoff,
     schemas: KnownSchemas,
     bridges: BridgeSessions,
-    parked: ParkedCalls,
+    parked: Arc<ParkedCalls>,
     /// Which secrets of each server were sent last.
     in_use: Arc<SecretsInUse>,
     /// When idle sessions are looked for again.
@@ -153,7 +153,7 @@ impl Gateway {
             backoff: Backoff::default(),
             schemas: KnownSchemas::default(),
             bridges: BridgeSessions::default(),
-            parked: ParkedCalls::default(),
+            parked: Arc::default(),
             in_use: Arc::default(),
             next_sweep: AtomicI64::new(0),
             rate_limits: RateLimits::new(),

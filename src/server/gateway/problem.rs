@@ -66,6 +66,11 @@ pub(super) enum UpstreamProblem {
     /// Too many rounds, or something that the client did not offer.
     #[error("the MCP server asked the client more often, or for other things, than it may")]
     InputExcessive,
+    /// More than can be kept for clients that have to come back.
+    #[error(
+        "the MCP server said more than is kept for a client that has to answer it, so the call was given up; it may have been made"
+    )]
+    TooMuch,
     /// `initialize` was answered with an error.
     #[error("the MCP server refused to open a session")]
     NotInitialized,
@@ -82,6 +87,19 @@ impl UpstreamProblem {
     /// request may have brought about does not, or one member could hide a server from all.
     pub(super) fn is_of_a_dead_server(self) -> bool {
         matches!(self, Self::Unreachable | Self::TimedOut | Self::Cut | Self::Status(500..=599))
+    }
+
+    /// Whether the server may be at work on the request nevertheless.
+    pub(super) fn may_still_run(self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut
+                | Self::Cut
+                | Self::SecretsChanged
+                | Self::Removed
+                | Self::Cancelled
+                | Self::TooMuch
+        )
     }
 
     /// A word for programs.
@@ -105,13 +123,14 @@ impl UpstreamProblem {
             Self::InputRefused => "input_refused",
             Self::InputMissing => "input_missing",
             Self::InputExcessive => "input_excessive",
+            Self::TooMuch => "too_much",
             Self::NotInitialized => "not_initialized",
         }
     }
 }
 
 /// The words of [`UpstreamProblem::reason`].
-const REASONS: [&str; 19] = [
+const REASONS: [&str; 20] = [
     "secret_unavailable",
     "unreachable",
     "address_refused",
@@ -130,6 +149,7 @@ const REASONS: [&str; 19] = [
     "input_refused",
     "input_missing",
     "input_excessive",
+    "too_much",
     "not_initialized",
 ];
 
@@ -180,7 +200,7 @@ mod tests {
     use super::UpstreamProblem::{
         AddressRefused, Cancelled, CredentialRefused, Cut, InputExcessive, InputMissing, InputRefused,
         NotInitialized, NotMcp, Outdated, Redirect, Removed, Resting, SecretUnavailable, SecretsChanged,
-        Status, TimedOut, UnknownVersion, Unreachable,
+        Status, TimedOut, TooMuch, UnknownVersion, Unreachable,
     };
     use super::*;
 
@@ -205,6 +225,7 @@ mod tests {
             InputRefused,
             InputMissing,
             InputExcessive,
+            TooMuch,
             NotInitialized,
         ];
         assert_eq!(problems.map(UpstreamProblem::reason), REASONS);

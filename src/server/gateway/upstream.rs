@@ -23,7 +23,7 @@ use super::in_use::SecretsInUse;
 use super::inject::Injected;
 use super::later_secrets::LaterSecrets;
 use super::listing::{LIST_TIME, ListKind};
-use super::modern::{Eras, KnownSchemas, MODERN_VERSION};
+use super::modern::{Eras, KnownSchemas, MODERN_VERSION, WantedInput};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{OnChange, UpstreamBody, treat_head};
@@ -50,6 +50,8 @@ pub(super) struct Upstream {
     passing: HeaderMap,
     /// How long it may be silent.
     patience: Duration,
+    /// What the server wants of the client meanwhile.
+    wanted: Option<Arc<WantedInput>>,
     /// The session that was asked for last.
     opened: RefCell<Option<UpstreamSession>>,
 }
@@ -65,7 +67,7 @@ impl Upstream {
         let injected = Injected::open(&gateway.project, &server)?;
         let (patience, opened) = (gateway.patience, RefCell::default());
         let (gateway, caller) = (Arc::clone(gateway), Rc::clone(caller));
-        Ok(Self { gateway, caller, server, injected, passing, patience, opened })
+        Ok(Self { gateway, caller, server, injected, passing, patience, wanted: None, opened })
     }
 
     /// The same for a request of this method: a list must not take long.
@@ -83,7 +85,7 @@ impl Upstream {
         if opened.modern {
             return self.request_modern(session, message).await;
         }
-        let response = self.post(Some(&opened), message.clone(), self.patience()).await?;
+        let response = self.post_request(&opened, message.clone()).await?;
         if opened.id.is_none() {
             return answer::of_request(response).await;
         }
@@ -92,7 +94,7 @@ impl Upstream {
         }
         self.forget(session, &opened).await;
         let opened = self.session_since(session, began).await?;
-        let response = self.post(Some(&opened), message, self.patience()).await?;
+        let response = self.post_request(&opened, message).await?;
         answer::of_request(response).await
     }
 
@@ -206,6 +208,19 @@ impl Upstream {
         self.send(request, limit).await
     }
 
+    async fn post_request(
+        &self,
+        opened: &UpstreamSession,
+        message: Bytes,
+    ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        match &self.wanted {
+            None => self.post(Some(opened), message, self.patience).await,
+            Some(wanted) => {
+                wanted.within(self.patience, self.post(Some(opened), message, Duration::MAX)).await
+            }
+        }
+    }
+
     /// Digest of the secrets, rules and URL that this was opened with.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         self.injected.fingerprint
@@ -244,9 +259,9 @@ impl Upstream {
         self.patience
     }
 
-    /// Sets how long it may be silent.
-    pub(super) fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Says by what it is known that the server waits for the client, which does not count.
+    pub(super) fn asks(&mut self, wanted: &Arc<WantedInput>) {
+        self.wanted = Some(Arc::clone(wanted));
     }
 
     /// What is known of the eras of all servers.

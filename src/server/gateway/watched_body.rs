@@ -37,6 +37,11 @@ impl ServedBy {
         Self { slug: server.slug.clone(), id: server.id.clone() }
     }
 
+    /// Its slug.
+    pub(super) fn slug(&self) -> &str {
+        self.slug.as_str()
+    }
+
     /// The server's id.
     pub(super) fn id(&self) -> &str {
         &self.id

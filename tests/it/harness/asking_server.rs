@@ -63,7 +63,8 @@ fn server(late: bool) -> (Talker, Receiver<String>) {
         "resources/list" => say_result(socket, received, &json!({"resources": []})),
         "tools/call" | "prompts/get" | "resources/read" => {
             let name = received.json()["params"]["name"].clone();
-            let asks_elsewhere = ["elsewhere", "json", "long"].iter().any(|tool| name == *tool);
+            let asks_elsewhere =
+                ["elsewhere", "json", "long", "left", "pieces"].iter().any(|tool| name == *tool);
             let mut get = asks_elsewhere.then(|| other_stream(me, &listening));
             if let Some(get) = get.as_mut().filter(|_| late) {
                 get.write_all(EVENTS_HEAD.as_bytes()).unwrap();
@@ -125,6 +126,72 @@ fn asked_elsewhere(
     me.wait_for_answer(id)
 }
 
+/// Until another call is made, of this tool.
+fn wait_for_call(me: &Talker, tool: &str) {
+    me.wait_for(&format!("a call of {tool}"), |one| one.json()["params"]["name"] == tool);
+}
+
+/// Its client leaves; later it asks on the other stream, while the call `held` runs.
+fn asks_when_it_was_left(me: &Talker, get: &mut TcpStream, own: &Value) {
+    me.wait_for("the cancellation", |one| one.method() == "notifications/cancelled");
+    wait_for_call(me, "held");
+    say(get, &request(own, "roots/list", &json!({})));
+}
+
+/// A JSON answer in two halves, the second one after a call of `go`.
+fn begun(me: &Talker, socket: &mut TcpStream, id: &Value) {
+    let answer = json!({"jsonrpc": "2.0", "id": id, "result": text("begun")}).to_string();
+    let answer = http_answer("200 OK", &[("Content-Type", "application/json")], &answer);
+    let (first, last) = answer.split_at(answer.len() - 20);
+    socket.write_all(first).unwrap();
+    wait_for_call(me, "go");
+    let _ = socket.write_all(last);
+}
+
+/// Progress with a message of this length, as an event without its end, and that end.
+fn long_progress(message: &Value, length: usize) -> (String, &'static str) {
+    let token = &message["params"]["_meta"]["progressToken"];
+    let params = json!({"progressToken": token, "progress": 1, "message": "m".repeat(length)});
+    let told = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}).to_string();
+    (format!("data: {}", told.trim_end_matches('}')), "}}\n\n")
+}
+
+/// Says much: the outcome of its form, or `None` if its client has left.
+fn much(
+    me: &Talker,
+    socket: &mut TcpStream,
+    get: Option<TcpStream>,
+    name: &str,
+    (message, own): (&Value, &Value),
+) -> Option<Value> {
+    let kept = match name {
+        "pieces" => long_progress(message, 9 << 20),
+        "stuck" => long_progress(message, 8_250_000),
+        "talks" => long_progress(message, 3 << 20),
+        _ => long_progress(message, 900 << 10),
+    };
+    if ["pieces", "stuck"].contains(&name) {
+        write!(socket, "{}", kept.0).ok()?;
+        if let Some(mut get) = get {
+            say(&mut get, &request(own, "roots/list", &json!({})));
+        }
+        wait_for_call(me, "go");
+        write!(socket, "{}", kept.1).ok()?;
+        return Some(if name == "stuck" { json!({}) } else { me.wait_for_answer(own) });
+    }
+    say(socket, &form(own, "?"));
+    let before = if name == "tells" {
+        Some(me.wait_for_answer(own))
+    } else {
+        wait_for_call(me, "go");
+        None
+    };
+    for _ in 0..8 {
+        write!(socket, "{}{}", kept.0, kept.1).ok()?;
+    }
+    Some(before.unwrap_or_else(|| me.wait_for_answer(own)))
+}
+
 fn call(
     me: &Talker,
     received: &Received,
@@ -141,6 +208,10 @@ fn call(
     if name == "json" {
         let answer = asked_elsewhere(me, socket, &mut get.unwrap(), &id("a"), ended);
         return say_result(socket, received, &text(&answer["result"].to_string()));
+    }
+    if name == "begun" {
+        begun(me, socket, &message["id"]);
+        return false;
     }
     let _ = socket.write_all(EVENTS_HEAD.as_bytes());
     let progress = |socket: &mut TcpStream, progress: u64| {
@@ -174,7 +245,7 @@ fn call(
         "back" => {
             say(socket, &form(&id("a"), "never mind"));
             let params = json!({"requestId": id("a")});
-            me.wait_for("the next call", |one| one.json()["params"]["name"] == "go");
+            wait_for_call(me, "go");
             say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
             text("given up")
         }
@@ -189,6 +260,28 @@ fn call(
             if matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
                 ended.send(name).unwrap();
             }
+            return false;
+        }
+        "probe" => {
+            say(socket, &form(&id("a"), &"?".repeat(400 << 10)));
+            text(&outcome(&me.wait_for_answer(&id("a"))))
+        }
+        "grows" => {
+            say(socket, &form(&id("a"), "?"));
+            wait_for_call(me, "go");
+            say(socket, &form(&id("b"), &"?".repeat(6 << 20)));
+            text(&outcome(&me.wait_for_answer(&id("b"))))
+        }
+        "pieces" | "stuck" | "talks" | "tells" => {
+            let Some(answer) = much(me, socket, get, &name, (&message, &id("a"))) else { return false };
+            text(&outcome(&answer))
+        }
+        "held" => {
+            wait_for_call(me, "go");
+            text("held")
+        }
+        "left" => {
+            asks_when_it_was_left(me, &mut get.unwrap(), &json!("of the left one"));
             return false;
         }
         "long" => {
@@ -210,7 +303,7 @@ fn call(
 pub struct Scene {
     pub companion: Companion,
     pub server: Talker,
-    pub ended: Receiver<String>,
+    ended: Mutex<Receiver<String>>,
     pub token: String,
 }
 
@@ -228,7 +321,12 @@ impl Scene {
         let (companion, (server, ended)) = (Companion::start(), server(late));
         companion.add_server("old", &server.url());
         let token = companion.token("default");
-        Self { companion, server, ended, token }
+        Self { companion, server, ended: Mutex::new(ended), token }
+    }
+
+    /// The tool whose connection ended without its answer.
+    pub fn tool_left(&self) -> String {
+        self.ended.lock().unwrap().recv_timeout(PATIENCE).unwrap()
     }
 
     pub fn send(
@@ -278,4 +376,15 @@ impl Scene {
 /// Parameters of a call of one of its tools.
 pub fn arguments(tool: &str) -> Value {
     json!({"name": format!("old__{tool}"), "arguments": {"n": 1}})
+}
+
+/// What a result asks for, and its state.
+#[track_caller]
+pub fn asked(answer: &Value) -> (Vec<(String, Value)>, Value) {
+    let result = &answer["result"];
+    assert_eq!(result["resultType"], "input_required", "{answer}");
+    let requests = result["inputRequests"].as_object().unwrap();
+    let state = result["requestState"].clone();
+    assert!(state.as_str().is_some_and(|state| state.len() >= 43), "{answer}");
+    (requests.iter().map(|(key, request)| (key.clone(), request.clone())).collect(), state)
 }

@@ -115,6 +115,8 @@ pub struct Listening {
     head: String,
     /// What was read of chunks and is no whole line yet.
     rest: Vec<u8>,
+    /// How much of that is known to hold no line end.
+    searched: usize,
 }
 
 impl Listening {
@@ -151,15 +153,18 @@ impl Listening {
             assert_ne!(reader.read_line(&mut head).unwrap(), 0, "no answer: {head}");
         }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { reader, status, head: head.to_ascii_lowercase(), rest: Vec::new() }
+        Self { reader, status, head: head.to_ascii_lowercase(), rest: Vec::new(), searched: 0 }
     }
 
     /// The next line of the body; `None` at its end.
     pub fn line(&mut self) -> Option<String> {
         assert!(self.head.contains("transfer-encoding: chunked"), "{}", self.head);
         loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let end = self.rest[self.searched..].iter().position(|byte| *byte == b'\n');
+            let searched = std::mem::replace(&mut self.searched, self.rest.len());
+            if let Some(end) = end {
+                self.searched = 0;
+                let line: Vec<u8> = self.rest.drain(..=searched + end).collect();
                 return Some(String::from_utf8(line).unwrap().trim_end().to_owned());
             }
             let mut size = String::new();

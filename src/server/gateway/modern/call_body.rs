@@ -7,30 +7,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use tokio::sync::mpsc;
 
 use super::legacy_call::OpenCall;
 use super::parked_calls::{ParkedCall, Timer};
 use super::progress_token::ProgressTokens;
 use super::result_type::Marker;
+use super::waiting_pieces::{Pieces, Said, is_event_stream, waiting_pieces};
 use crate::server::body::{AnswerBody, BodyError};
 use crate::server::gateway::Gateway;
-use crate::server::gateway::event_splitter::event;
-use crate::server::gateway::problem::{INTERNAL_ERROR, rpc_error};
-use crate::server::gateway::relay::KEEP_ALIVE;
-use crate::server::gateway::relay_body::BrokenOff;
-use crate::server::gateway::watched_body::{MindsItsServer, Standing};
+use crate::server::gateway::event_splitter::{EventEnds, event};
+use crate::server::gateway::problem::{INTERNAL_ERROR, UpstreamProblem, rpc_error, upstream_error};
+use crate::server::gateway::watched_body::MindsItsServer;
 
 /// How long the client may take to come back.
 pub(super) const ANSWER_TIME: Duration = Duration::from_mins(10);
-/// Pieces of the server's stream that wait for the client; the server waits after that.
-const WAITING_PIECES: usize = 8;
-
-type Pieces = mpsc::Receiver<Result<Bytes, BrokenOff>>;
 
 /// Where the server's stream comes from.
 enum Source {
@@ -46,7 +39,7 @@ pub(super) struct CallBody {
     /// `None` when nothing more comes.
     source: Option<Source>,
     is_events: bool,
-    is_between_events: bool,
+    ends: EventEnds,
     marker: Marker,
     progress: Option<ProgressTokens>,
     call: Option<OpenCall>,
@@ -58,8 +51,8 @@ impl CallBody {
         let marker = Marker::new(is_events, call.members, &call.own_id, client_id);
         let (gateway, client_id) = (Arc::clone(gateway), client_id.to_owned());
         let (source, call) = (Some(source), Some(call));
-        let is_between_events = true;
-        Self { gateway, source, is_events, is_between_events, marker, progress: None, call, client_id }
+        let ends = EventEnds::default();
+        Self { gateway, source, is_events, ends, marker, progress: None, call, client_id }
     }
 
     /// The server's answer as the client is to see it.
@@ -101,7 +94,7 @@ impl CallBody {
 
     /// Whether the server asks for something that the client has to be told now, between events.
     fn has_to_ask(&self, context: &mut Context<'_>) -> bool {
-        let call = self.call.as_ref().filter(|_| self.is_events && self.is_between_events);
+        let call = self.call.as_ref().filter(|_| self.is_events && self.ends.are_reached());
         call.is_some_and(|call| call.wanted.poll_untold(context).is_ready())
     }
 
@@ -121,12 +114,23 @@ impl CallBody {
 
     /// A piece as the client is to see it.
     fn piece(&mut self, piece: Bytes) -> Bytes {
-        self.is_between_events = [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
+        if self.call.as_ref().is_some_and(|call| call.wanted.can_be()) {
+            self.ends.pass(&piece);
+        }
         let piece = match &self.progress {
             Some(progress) => progress.translated(piece),
             None => piece,
         };
         self.marker.push(&piece)
+    }
+
+    /// The last event of a call of which no more could be kept.
+    fn given_up(&mut self) -> Bytes {
+        self.source = None;
+        // Its end tells the server.
+        let call = self.call.take();
+        let slug = call.as_ref().map(|call| call.server().slug()).unwrap_or_default();
+        event(&upstream_error(&self.client_id, slug, UpstreamProblem::TooMuch)).into()
     }
 
     fn ended(&mut self) {
@@ -148,9 +152,12 @@ impl Body for CallBody {
         let frame = match &mut this.source {
             None => return Poll::Ready(None),
             Some(Source::Here(body)) => Pin::new(body).poll_frame(context),
-            Some(Source::Kept(pieces)) => pieces
-                .poll_recv(context)
-                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(BodyError::from))),
+            Some(Source::Kept(pieces)) => match pieces.poll_recv(context) {
+                Poll::Ready(Some(Said::TooMuch)) if this.ends.are_reached() => {
+                    return Poll::Ready(Some(Ok(Frame::data(this.given_up()))));
+                }
+                said => said.map(|said| said.map(Said::into_frame)),
+            },
         };
         match frame {
             Poll::Pending if this.has_to_ask(context) => {
@@ -159,10 +166,11 @@ impl Body for CallBody {
             Poll::Pending => Poll::Pending,
             Poll::Ready(frame) => {
                 let is_last = matches!(&this.source, Some(Source::Here(body)) if body.is_end_stream());
+                let frame = frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.piece(data))));
                 if frame.is_none() || is_last {
                     this.ended();
                 }
-                Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.piece(data)))))
+                Poll::Ready(frame)
             }
         }
     }
@@ -180,11 +188,6 @@ impl Body for CallBody {
     }
 }
 
-fn is_event_stream(response: &Response<AnswerBody>) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
-}
-
 /// Lets a call wait for its client: the answer that its request gets, a JSON-RPC message.
 pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, client_id: &str) -> Vec<u8> {
     let requests = call.wanted.tell();
@@ -200,56 +203,4 @@ pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, clien
     });
     gateway.parked.set_timer(&state, Timer(timer.abort_handle()));
     format!(r#"{{"jsonrpc":"2.0","id":{client_id},"result":{result}}}"#).into_bytes()
-}
-
-/// What a server says, as events, while nobody reads it. Its stream is kept open until it ends,
-/// the receiver is dropped, or the token is not accepted any more.
-pub(super) fn waiting_pieces(
-    gateway: &Arc<Gateway>,
-    call: &OpenCall,
-    answering: impl Future<Output = Response<AnswerBody>> + 'static,
-) -> Pieces {
-    let (pieces, waiting) = mpsc::channel(WAITING_PIECES);
-    let (project, in_use) = (Arc::clone(&gateway.project), Arc::clone(&gateway.in_use));
-    let standing = Standing::new(project, in_use, call.member().clone(), None);
-    tokio::task::spawn_local(async move {
-        tokio::select! {
-            () = standing.lost() => {}
-            () = pieces.closed() => {}
-            () = pass(answering, &pieces) => {}
-        }
-    });
-    waiting
-}
-
-/// Passes a stream on. Of several signs of life one is enough.
-async fn pass(
-    answering: impl Future<Output = Response<AnswerBody>>,
-    pieces: &mpsc::Sender<Result<Bytes, BrokenOff>>,
-) {
-    let response = answering.await;
-    let is_json = !is_event_stream(&response);
-    let mut body = response.into_body();
-    if is_json {
-        let _ = pieces.send(Ok(Bytes::from_static(b"event: message\ndata: "))).await;
-    }
-    while let Some(frame) = body.frame().await {
-        let piece = frame.map_err(|_| BrokenOff).map(|frame| frame.into_data().unwrap_or_default());
-        let piece = if is_json { piece.map(|piece| in_one_line(&piece)) } else { piece };
-        let is_sign_of_life = piece.as_ref().is_ok_and(|piece| piece == KEEP_ALIVE);
-        if is_sign_of_life && pieces.capacity() < WAITING_PIECES {
-            continue;
-        }
-        if pieces.send(piece).await.is_err() {
-            return;
-        }
-    }
-    if is_json {
-        let _ = pieces.send(Ok(Bytes::from_static(b"\n\n"))).await;
-    }
-}
-
-/// A piece of a JSON document, of which line ends are no part but between its tokens.
-fn in_one_line(piece: &[u8]) -> Bytes {
-    piece.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
 }

@@ -13,6 +13,7 @@ use hyper::Response;
 use hyper::body::Frame;
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::wanted_input::WantedInput;
 use crate::server::gateway::answer;
@@ -34,6 +35,9 @@ const HEAD_TIME: Duration = Duration::from_mins(30);
 const LOOK_TIME: Duration = Duration::from_secs(10);
 const IDLE_LOOKS: u32 = 3;
 
+/// For how long a server may go on with a call that was left, and ask.
+const DOUBT_TIME: Duration = Duration::from_mins(10);
+
 /// The calls of one session that may be asked for something, by the server's id.
 #[derive(Default)]
 pub(in crate::server::gateway) struct Hearing(Mutex<HashMap<String, Calls>>);
@@ -43,6 +47,10 @@ struct Calls {
     under_way: Vec<Weak<WantedInput>>,
     /// Whether the stream of the upstream session with this id is open, or known not to exist.
     heard: Option<HeaderValue>,
+    /// The upstream session whose stream does not begin by itself: nobody waits for it again.
+    slow: Option<HeaderValue>,
+    /// What is asked until then may be for a call that was left before its answer.
+    doubtful_until: Option<Instant>,
 }
 
 impl Hearing {
@@ -58,11 +66,29 @@ impl Hearing {
         calls.under_way.push(Arc::downgrade(wanted));
     }
 
+    /// Notes that a call is over without its answer. The server was told, but that is a wish.
+    pub(super) fn left(&self, server_id: &str) {
+        let mut all = self.all();
+        let calls = all.entry(server_id.to_owned()).or_default();
+        calls.doubtful_until = Some(Instant::now() + DOUBT_TIME);
+    }
+
     /// Whether the stream of this upstream session has to be opened; who asks does it.
     fn claim(&self, server_id: &str, session_id: &HeaderValue) -> bool {
         let mut all = self.all();
         let calls = all.entry(server_id.to_owned()).or_default();
         calls.heard.replace(session_id.clone()).as_ref() != Some(session_id)
+    }
+
+    /// Whether it is known that this stream is not there at once.
+    fn is_slow(&self, server_id: &str, session_id: &HeaderValue) -> bool {
+        self.all().get(server_id).is_some_and(|calls| calls.slow.as_ref() == Some(session_id))
+    }
+
+    fn note_slow(&self, server_id: &str, session_id: &HeaderValue, is_slow: bool) {
+        if let Some(calls) = self.all().get_mut(server_id) {
+            calls.slow = is_slow.then(|| session_id.clone());
+        }
     }
 
     /// The stream is over; it may be opened again.
@@ -78,15 +104,23 @@ impl Hearing {
         calls.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Puts a message to the call it must belong to: the only one. `false` if there are others: one
-    /// client's answer must not go to what another client's call asks.
+    fn is_in_doubt(&self, server_id: &str) -> bool {
+        let until = self.all().get(server_id).and_then(|calls| calls.doubtful_until);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Puts a message to the call it must belong to: the only one that can be in need of it.
+    /// `false` if there are others, or there may be: one client's answer must not go to what
+    /// another client's call asks.
     fn put(&self, server_id: &str, message: &[u8], made_in: &UpstreamSession) -> bool {
-        let calls = self.calls(server_id);
+        let mut calls = self.calls(server_id);
         // Ids are unique in the session: all are told.
         if calls.iter().filter(|call| call.takes_back(message)).count() > 0 {
             return true;
         }
-        matches!(calls.as_slice(), [only] if only.ask(message, made_in))
+        calls.retain(|call| !call.is_closed());
+        let is_in_doubt = self.is_in_doubt(server_id);
+        matches!(calls.as_slice(), [only] if !is_in_doubt && only.ask(message, made_in))
     }
 }
 
@@ -101,14 +135,17 @@ impl Gateway {
     ) {
         // A server without sessions has nobody to ask.
         let Some(id) = opened.id.clone() else { return };
-        if !session.workspace.hearing.claim(&server.id, &id) {
+        let hearing = &session.workspace.hearing;
+        if !hearing.claim(&server.id, &id) {
             return;
         }
+        let own_id = id.clone();
         let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
         let (project, in_use) = (Arc::clone(&self.project), Arc::clone(&self.in_use));
         let standing = Standing::new(project, in_use, caller.member.clone(), Some(ServedBy::of(server)));
         let (is_open, open) = oneshot::channel();
-        let ear = Ear { gateway, caller, session, server: server.clone(), id, is_open: Some(is_open) };
+        let ear =
+            Ear { gateway, caller, session, server: server.clone(), id: own_id, is_open: Some(is_open) };
         tokio::task::spawn_local(async move {
             let (session, server_id, id) = (Arc::clone(&ear.session), ear.server.id.clone(), ear.id.clone());
             let has_stream = tokio::select! {
@@ -120,7 +157,9 @@ impl Gateway {
                 session.workspace.hearing.release(&server_id, &id);
             }
         });
-        let _ = tokio::time::timeout(OPENING_TIME, open).await;
+        if !hearing.is_slow(&server.id, &id) && tokio::time::timeout(OPENING_TIME, open).await.is_err() {
+            hearing.note_slow(&server.id, &id, true);
+        }
     }
 }
 
@@ -159,6 +198,7 @@ impl Ear {
                 return is_lost;
             }
             if let Some(is_open) = self.is_open.take() {
+                self.session.workspace.hearing.note_slow(&self.server.id, &self.id, false);
                 let _ = is_open.send(());
             }
             if self.follow(&upstream, &opened, response.into_body(), &mut last_id).await {
@@ -226,6 +266,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::server::gateway::modern::parked_calls::Budget;
     use crate::server::gateway::modern::tests::opened;
 
     fn put(hearing: &Hearing, server_id: &str, message: &[u8]) -> bool {
@@ -235,7 +276,7 @@ mod tests {
     const ROOTS: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;
 
     fn call(hearing: &Hearing) -> Arc<WantedInput> {
-        let wanted = Arc::new(WantedInput::new("tools/call", &json!({"roots": {}})));
+        let wanted = Arc::new(WantedInput::new("tools/call", &json!({"roots": {}}), Budget::default()));
         hearing.begin("s", &wanted);
         wanted
     }
@@ -255,6 +296,32 @@ mod tests {
         assert!(put(&hearing, "s", two) && second.is_open());
         drop(second);
         assert!(!put(&hearing, "s", ROOTS));
+    }
+
+    #[test]
+    fn calls_that_are_answered_do_not_count_and_calls_that_were_left_do() {
+        let hearing = Hearing::default();
+        let (answered, other) = (call(&hearing), call(&hearing));
+        assert!(!put(&hearing, "s", ROOTS));
+        answered.close();
+        assert!(put(&hearing, "s", ROOTS) && other.is_open() && !answered.is_open());
+        hearing.left("t");
+        let two = br#"{"jsonrpc":"2.0","id":2,"method":"roots/list"}"#;
+        assert!(put(&hearing, "s", two), "it was another server's");
+        hearing.left("s");
+        let three = br#"{"jsonrpc":"2.0","id":3,"method":"roots/list"}"#;
+        assert!(!put(&hearing, "s", three));
+    }
+
+    #[test]
+    fn a_stream_that_is_not_there_at_once_is_not_waited_for_again() {
+        let hearing = Hearing::default();
+        let (one, two) = (HeaderValue::from_static("1"), HeaderValue::from_static("2"));
+        assert!(hearing.claim("s", &one) && !hearing.is_slow("s", &one));
+        hearing.note_slow("s", &one, true);
+        assert!(hearing.is_slow("s", &one) && !hearing.is_slow("s", &two) && !hearing.is_slow("t", &one));
+        hearing.note_slow("s", &one, false);
+        assert!(!hearing.is_slow("s", &one));
     }
 
     #[test]

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use hyper::body::Bytes;
@@ -14,19 +13,19 @@ use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
 use super::answering::{Asked, failure};
-use super::call_body::{ANSWER_TIME, CallBody, park, waiting_pieces};
+use super::call_body::{CallBody, park};
 use super::cancellation::CancelOnDrop;
-use super::parked_calls::ParkedCall;
+use super::parked_calls::{Budget, ParkedCall};
 use super::progress_token::progress_token;
+use super::waiting_pieces::waiting_pieces;
 use super::wanted_input::WantedInput;
 use super::{CACHED, COMPLETE};
 use crate::server::auth::Member;
 use crate::server::body::AnswerBody;
 use crate::server::gateway::Gateway;
-use crate::server::gateway::answer::{self, Answer};
+use crate::server::gateway::answer;
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::{NameInMessage, member};
@@ -41,8 +40,6 @@ use crate::server::response::json_answer;
 
 /// What a client gets that comes back to a call that is not there.
 const NO_SUCH_CALL: &str = "no such call waits here (any more); make it again without params.requestState";
-/// How often it is looked whether a silent server waits for the client.
-const LOOK_TIME: Duration = Duration::from_secs(1);
 
 /// A call under way, as far as it outlives the client's request. Dropping it before its end
 /// tells the server that it was cancelled.
@@ -60,6 +57,24 @@ pub(super) struct OpenCall {
     pub(super) members: &'static str,
     cancelling: CancelOnDrop,
     _answering: Answering,
+    _under_way: UnderWay,
+}
+
+/// Sees to it that nothing is put to a call that is over, and that it is known if the server
+/// may work on it all the same.
+struct UnderWay {
+    session: Arc<Session>,
+    server_id: String,
+    wanted: Arc<WantedInput>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.wanted.can_be() && !self.wanted.is_closed() {
+            self.session.workspace.hearing.left(&self.server_id);
+        }
+        self.wanted.close();
+    }
 }
 
 impl OpenCall {
@@ -90,7 +105,7 @@ impl Gateway {
     pub(super) async fn call_legacy(
         self: &Arc<Self>,
         asked: &Asked<'_>,
-        upstream: Upstream,
+        mut upstream: Upstream,
         mut opened: UpstreamSession,
         message: &[u8],
     ) -> Result<Response<AnswerBody>, UpstreamProblem> {
@@ -106,10 +121,12 @@ impl Gateway {
         let message = with_id(message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
         let (session, server) = (Arc::clone(&asked.session), upstream.server.clone());
         let method = asked.envelope.method();
-        let wanted = Arc::new(WantedInput::new(method, &asked.capabilities));
+        let budget = Budget::of(&self.parked, &session.member);
+        let wanted = Arc::new(WantedInput::new(method, &asked.capabilities, budget));
         if wanted.can_be() {
             session.workspace.hearing.begin(&upstream.server.id, &wanted);
             opened = self.heard(asked, &upstream, opened).await?;
+            upstream.asks(&wanted);
         }
         let call = OpenCall {
             session: Arc::clone(&session),
@@ -121,6 +138,11 @@ impl Gateway {
             members: members_for(method),
             cancelling: CancelOnDrop::new(self, asked, &upstream.server, &own_id),
             _answering: Answering::begin(&session),
+            _under_way: UnderWay {
+                session: Arc::clone(&session),
+                server_id: server.id.clone(),
+                wanted: Arc::clone(&wanted),
+            },
         };
         let outward = Outward::new(&session, &upstream.server);
         let running = running(&session, &own_id, &upstream.server.id);
@@ -221,7 +243,13 @@ async fn made(
     session: Arc<Session>,
     message: Bytes,
 ) -> Result<Response<AnswerBody>, (UpstreamProblem, Box<Passage>)> {
-    let answered = first_answer(&mut passage, &session, message).await;
+    let answered = passage.upstream.request(&session, message).await;
+    if let (Err(problem), Some(workspace)) = (&answered, &passage.workspace)
+        && !problem.may_still_run()
+        && let Some(wanted) = &workspace.wanted
+    {
+        wanted.close();
+    }
     if matches!(answered, Err(UpstreamProblem::Outdated)) {
         return Err((UpstreamProblem::Outdated, Box::new(passage)));
     }
@@ -232,35 +260,6 @@ async fn made(
     // What its status says is about the server's own endpoint, not about the workspace's.
     let answered = answered.map(|answer| answer.for_legacy(&passage.id));
     Ok(passage.answer(answered).await)
-}
-
-/// Makes the call. The server may be silent for as long as ever; what it takes the client to
-/// answer, when the server asks on another stream, does not count.
-async fn first_answer(
-    passage: &mut Passage,
-    session: &Session,
-    message: Bytes,
-) -> Result<Answer, UpstreamProblem> {
-    let patience = passage.upstream.patience();
-    let wanted = passage.workspace.as_ref().and_then(|workspace| workspace.wanted.clone());
-    let Some(wanted) = wanted.filter(|wanted| wanted.can_be()) else {
-        return passage.upstream.request(session, message).await;
-    };
-    passage.upstream.set_patience(patience + ANSWER_TIME);
-    let mut silent_since = Instant::now();
-    let mut requesting = Box::pin(passage.upstream.request(session, message));
-    let answered = loop {
-        let left = patience.saturating_sub(silent_since.elapsed());
-        match tokio::time::timeout(left.min(LOOK_TIME), &mut requesting).await {
-            Ok(answered) => break answered,
-            Err(_) if wanted.is_open() => silent_since = Instant::now(),
-            Err(_) if silent_since.elapsed() >= patience => break Err(UpstreamProblem::TimedOut),
-            Err(_) => {}
-        }
-    };
-    drop(requesting);
-    passage.upstream.set_patience(patience);
-    answered
 }
 
 impl Upstream {

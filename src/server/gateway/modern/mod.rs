@@ -10,6 +10,7 @@ mod check;
 mod client_capabilities;
 mod discover;
 mod hearing;
+mod held_bytes;
 mod input_required;
 mod legacy_call;
 mod listen;
@@ -24,6 +25,7 @@ mod speak;
 #[cfg(test)]
 mod tests;
 mod trying;
+mod waiting_pieces;
 mod wanted_input;
 
 pub(super) use bridge_sessions::BridgeSessions;

@@ -1,27 +1,24 @@
 //! Calls of clients of the modern era at servers of the older one, while the client finds out
 //! what the server wants to know: the server's stream stays open here, and the client comes
 //! back to it with the call made again. The registry is process-wide, because the client comes
-//! back on another connection and often on another core.
+//! back on another connection and often on another core. It also counts the bytes that are
+//! kept for such clients.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyper::body::Bytes;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::held_bytes::{Full, HeldBytes};
 use super::legacy_call::OpenCall;
+use super::waiting_pieces::Pieces;
 use crate::server::auth::Member;
-use crate::server::gateway::relay_body::BrokenOff;
 use crate::server::randomness::{RandomnessFailed, random_base62};
 
 /// Calls that wait for the clients of one token; its oldest goes when another comes.
 const TOKEN_CAPACITY: usize = 64;
 /// Calls that wait at all; the oldest goes when another comes.
 const CAPACITY: usize = 4096;
-/// Bytes of what is asked in all calls of one token, and in all calls at all; the oldest go.
-const TOKEN_BYTES: usize = 16 << 20;
-const ALL_BYTES: usize = 128 << 20;
 /// Characters of a state: over 256 random bits.
 const STATE_CHARS: usize = 43;
 
@@ -30,15 +27,9 @@ pub(super) struct ParkedCall {
     /// What is known of it.
     pub(super) call: OpenCall,
     /// What the server says meanwhile.
-    pub(super) pieces: mpsc::Receiver<Result<Bytes, BrokenOff>>,
+    pub(super) pieces: Pieces,
     /// Ends it when it has waited for too long.
     pub(super) timer: Option<Timer>,
-}
-
-impl ParkedCall {
-    fn size(&self) -> usize {
-        self.call.wanted.size()
-    }
 }
 
 /// A task that is not needed any more when this is dropped.
@@ -52,42 +43,73 @@ impl Drop for Timer {
 
 /// All calls that wait, by the state that the client was given.
 #[derive(Default)]
-pub(in crate::server::gateway) struct ParkedCalls(Mutex<Table>);
+pub(in crate::server::gateway) struct ParkedCalls {
+    table: Mutex<Table>,
+    held: HeldBytes,
+    /// One makes room at a time: what is about to be given back must not be looked for twice.
+    making_room: Mutex<()>,
+}
 
 #[derive(Default)]
 struct Table {
     count: u64,
-    waiting: HashMap<String, (u64, ParkedCall)>,
+    /// By age, with their states.
+    waiting: BTreeMap<u64, (String, ParkedCall)>,
+    /// By state.
+    numbers: HashMap<String, u64>,
+    /// Of each token that has any.
+    of_tokens: HashMap<String, BTreeSet<u64>>,
 }
 
 impl Table {
-    /// Takes the oldest out of those for which this holds, until another one of this size fits.
-    fn make_room(
-        &mut self,
-        (capacity, bytes): (usize, usize),
-        size: usize,
-        is_one: impl Fn(&ParkedCall) -> bool,
-    ) -> Vec<ParkedCall> {
-        let those = self.waiting.iter().filter(|(_, (_, parked))| is_one(parked));
-        let mut those: Vec<_> =
-            those.map(|(state, (number, parked))| (*number, parked.size(), state.clone())).collect();
-        those.sort_unstable();
-        let mut held: usize = those.iter().map(|(_, size, _)| size).sum();
-        let (mut left, mut gone) = (those.len(), Vec::new());
-        for (_, its_size, state) in those {
-            if left < capacity && held + size <= bytes {
-                break;
+    fn of_state(&self, state: &str) -> Option<&ParkedCall> {
+        let number = self.numbers.get(state)?;
+        self.waiting.get(number).map(|(_, parked)| parked)
+    }
+
+    fn insert(&mut self, state: String, parked: ParkedCall) {
+        self.count += 1;
+        let token_id = parked.call.member().token_id.clone();
+        self.of_tokens.entry(token_id).or_default().insert(self.count);
+        self.numbers.insert(state.clone(), self.count);
+        self.waiting.insert(self.count, (state, parked));
+    }
+
+    fn remove(&mut self, number: u64) -> Option<ParkedCall> {
+        let (state, parked) = self.waiting.remove(&number)?;
+        self.numbers.remove(&state);
+        let token_id = &parked.call.member().token_id;
+        if let Some(numbers) = self.of_tokens.get_mut(token_id) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.of_tokens.remove(token_id);
             }
-            gone.extend(self.waiting.remove(&state).map(|(_, parked)| parked));
-            (left, held) = (left - 1, held - its_size);
         }
-        gone
+        Some(parked)
+    }
+
+    fn remove_oldest_of(&mut self, token_id: &str) -> Option<ParkedCall> {
+        let number = *self.of_tokens.get(token_id)?.first()?;
+        self.remove(number)
+    }
+
+    fn remove_oldest(&mut self) -> Option<ParkedCall> {
+        let number = *self.waiting.first_key_value()?.0;
+        self.remove(number)
+    }
+
+    /// Takes out what has to go before another one of this token's can wait.
+    fn make_room(&mut self, token_id: &str) -> [Option<ParkedCall>; 2] {
+        let is_full = self.of_tokens.get(token_id).is_some_and(|numbers| numbers.len() >= TOKEN_CAPACITY);
+        let of_token = if is_full { self.remove_oldest_of(token_id) } else { None };
+        let of_all = if self.waiting.len() >= CAPACITY { self.remove_oldest() } else { None };
+        [of_token, of_all]
     }
 }
 
 impl ParkedCalls {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a call wait; the answer is the state by which its client finds it again.
@@ -97,15 +119,11 @@ impl ParkedCalls {
     pub(super) fn park(&self, parked: ParkedCall) -> Result<String, RandomnessFailed> {
         let state = random_base62(STATE_CHARS)?.to_string();
         let mut table = self.table();
-        let (size, member) = (parked.size(), parked.call.member());
-        let of_token = table.make_room((TOKEN_CAPACITY, TOKEN_BYTES), size, |one| one.call.is_of(member));
-        let of_all = table.make_room((CAPACITY, ALL_BYTES), size, |_| true);
-        table.count += 1;
-        let number = table.count;
-        table.waiting.insert(state.clone(), (number, parked));
+        let gone = table.make_room(&parked.call.member().token_id);
+        table.insert(state.clone(), parked);
         drop(table);
         // Their ends wake other tasks: not while the table is locked.
-        drop((of_token, of_all));
+        drop(gone);
         Ok(state)
     }
 
@@ -118,16 +136,19 @@ impl ParkedCalls {
         fits: impl FnOnce(&OpenCall) -> bool,
     ) -> Option<ParkedCall> {
         let mut table = self.table();
-        let (_, parked) = table.waiting.get(state)?;
+        let parked = table.of_state(state)?;
         if !parked.call.is_of(member) || !fits(&parked.call) {
             return None;
         }
-        table.waiting.remove(state).map(|(_, parked)| parked)
+        let number = *table.numbers.get(state)?;
+        table.remove(number)
     }
 
     /// Says what ends the call that waits under this state when it has waited for too long.
     pub(super) fn set_timer(&self, state: &str, timer: Timer) {
-        if let Some((_, parked)) = self.table().waiting.get_mut(state) {
+        let mut table = self.table();
+        let number = table.numbers.get(state).copied();
+        if let Some((_, parked)) = number.and_then(|number| table.waiting.get_mut(&number)) {
             parked.timer = Some(timer);
         }
     }
@@ -135,13 +156,99 @@ impl ParkedCalls {
     /// The server of the member's call that waits under this state.
     pub(super) fn server_of(&self, state: &str, member: &Member) -> Option<String> {
         let table = self.table();
-        let (_, parked) = table.waiting.get(state)?;
+        let parked = table.of_state(state)?;
         parked.call.is_of(member).then(|| parked.call.server().id().to_owned())
     }
 
     /// Ends the call that waits under this state, if it still does.
     pub(super) fn give_up(&self, state: &str) {
-        let given_up = self.table().waiting.remove(state);
+        let mut table = self.table();
+        let given_up = table.numbers.get(state).copied().and_then(|number| table.remove(number));
+        drop(table);
         drop(given_up);
+    }
+}
+
+/// Where the bytes of one token are counted that are kept for its clients.
+#[derive(Clone, Default)]
+pub(in crate::server::gateway) struct Budget {
+    parked: Arc<ParkedCalls>,
+    token_id: String,
+}
+
+impl Budget {
+    /// That of the member's token.
+    pub(super) fn of(parked: &Arc<ParkedCalls>, member: &Member) -> Self {
+        Self { parked: Arc::clone(parked), token_id: member.token_id.clone() }
+    }
+
+    /// Room for so many bytes. For that the token's oldest waiting calls end, or the oldest of
+    /// all; `None` if that does not help, or nobody `is_waiting` for it any more. Not to be
+    /// called with a lock in hand that the end of a call needs.
+    pub(super) fn room(&self, bytes: usize, is_waiting: impl Fn() -> bool) -> Option<Room> {
+        let parked = &self.parked;
+        let take = || parked.held.take(&self.token_id, bytes);
+        if take().is_err() {
+            let _making_room = parked.making_room.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Err(full) = take() {
+                if !is_waiting() {
+                    return None;
+                }
+                let gone = match full {
+                    Full::OfToken => parked.table().remove_oldest_of(&self.token_id),
+                    Full::OfAll => parked.table().remove_oldest(),
+                };
+                drop(gone?);
+            }
+        }
+        Some(Room { budget: self.clone(), bytes })
+    }
+}
+
+/// Bytes that are counted until this is dropped.
+pub(super) struct Room {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Room {
+    /// How many.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes another one's on.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.parked.held.give_back(&self.budget.token_id, self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_is_not_needed_any_more_ends() {
+        let task = tokio::spawn(std::future::pending::<()>());
+        drop(Timer(task.abort_handle()));
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+
+    #[test]
+    fn rooms_are_given_back() {
+        let budget = Budget::default();
+        let room = |bytes| budget.room(bytes, || true);
+        let mut first = room(9 << 20).unwrap();
+        assert!(room(8 << 20).is_none(), "nothing waits that could end for it");
+        first.absorb(room(7 << 20).unwrap());
+        assert!(first.bytes() == 16 << 20 && room(1).is_none());
+        drop(first);
+        assert!(room(16 << 20).is_some());
     }
 }

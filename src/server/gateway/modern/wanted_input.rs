@@ -5,15 +5,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::client_capabilities::allow;
 use super::input_required::may_ask;
+use super::parked_calls::{Budget, Room};
 use crate::server::gateway::message::{Envelope, Kind};
 use crate::server::gateway::naming::member;
+use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::sessions::UpstreamSession;
 
 /// Requests of one call that wait for their answers.
@@ -21,8 +25,14 @@ const MAX_OPEN: usize = 32;
 /// Bytes of all of them together: images may be among what a model is asked about.
 const SIZE_LIMIT: usize = 8 << 20;
 
+/// Bytes of a message that has not ended from which on they are counted.
+const COUNTED_FROM: usize = 1 << 20;
+/// How often it is looked whether a silent server waits for the client.
+const LOOK_TIME: Duration = Duration::from_secs(1);
+
 /// The open requests of one call's server.
 pub(in crate::server::gateway) struct WantedInput {
+    budget: Budget,
     /// What the client can be asked for.
     capabilities: Value,
     table: Mutex<Table>,
@@ -34,8 +44,30 @@ struct Table {
     /// By the key that the client knows it by.
     open: BTreeMap<String, Open>,
     waker: Option<Waker>,
-    /// The server has begun to answer the call: it cannot be in need of anything.
+    /// The server has begun to answer the call, so that it cannot be in need of anything; or
+    /// nobody waits for that any more.
     is_closed: bool,
+    /// For a message of the server that has not ended.
+    unfinished: Option<Room>,
+}
+
+impl Table {
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.open.clear();
+        self.unfinished = None;
+    }
+
+    /// Whether one with this id is open already.
+    fn has(&self, id: &str) -> bool {
+        self.open.values().any(|one| one.id == id)
+    }
+
+    /// Whether one of this size may be asked besides.
+    fn takes(&self, size: usize) -> bool {
+        let open: usize = self.open.values().map(|one| one.room.bytes()).sum();
+        !self.is_closed && self.open.len() < MAX_OPEN && open + size <= SIZE_LIMIT
+    }
 }
 
 struct Open {
@@ -46,19 +78,19 @@ struct Open {
     /// The upstream session in which it asked; the answer belongs there.
     made_in: UpstreamSession,
     is_told: bool,
-}
-
-impl Open {
-    fn size(&self) -> usize {
-        self.method.len() + self.params.as_ref().map_or(0, |params| params.get().len())
-    }
+    room: Room,
 }
 
 impl WantedInput {
     /// For a request of this method. `capabilities` are the client's, as the request says them.
-    pub(in crate::server::gateway) fn new(method: &str, capabilities: &Value) -> Self {
+    pub(super) fn new(method: &str, capabilities: &Value, budget: Budget) -> Self {
         let capabilities = if may_ask(method) { capabilities.clone() } else { Value::Null };
-        Self { capabilities, table: Mutex::default() }
+        Self { budget, capabilities, table: Mutex::default() }
+    }
+
+    /// Where the bytes are counted that are kept for it.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Whether the client can be asked for anything.
@@ -69,11 +101,6 @@ impl WantedInput {
     /// Whether these are the capabilities that it is for.
     pub(super) fn is_for(&self, capabilities: &Value) -> bool {
         self.capabilities == *capabilities
-    }
-
-    /// Bytes of what is open.
-    pub(super) fn size(&self) -> usize {
-        self.table().open.values().map(Open::size).sum()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -90,30 +117,82 @@ impl WantedInput {
             return false;
         }
         let (id, method) = (envelope.id().to_owned(), envelope.method().to_owned());
-        let (params, made_in) = (params.map(ToOwned::to_owned), made_in.clone());
-        let request = Open { id, method, params, made_in, is_told: false };
-        let mut table = self.table();
-        if table.open.values().any(|one| one.id == request.id) {
-            return true;
+        let size = method.len() + params.map_or(0, |params| params.get().len());
+        {
+            let table = self.table();
+            if table.has(&id) || !table.takes(size) {
+                return table.has(&id);
+            }
         }
-        let size: usize = table.open.values().chain([&request]).map(Open::size).sum();
-        if table.is_closed || table.open.len() >= MAX_OPEN || size > SIZE_LIMIT {
-            return false;
+        // Other calls may have to end for it, or this one: the table must not be locked.
+        let Some(room) = self.budget.room(size, || !self.is_closed()) else { return false };
+        let (params, made_in) = (params.map(ToOwned::to_owned), made_in.clone());
+        let mut table = self.table();
+        if table.has(&id) || !table.takes(size) {
+            return table.has(&id);
         }
         table.next += 1;
         let key = format!("input-{}", table.next);
-        table.open.insert(key, request);
+        table.open.insert(key, Open { id, method, params, made_in, is_told: false, room });
         if let Some(waker) = table.waker.take() {
             waker.wake();
         }
         true
     }
 
+    /// Counts the bytes of a message that has not ended. `false` if there is no room for them.
+    pub(in crate::server::gateway) fn holds(&self, bytes: usize) -> bool {
+        let counted = {
+            let mut table = self.table();
+            if bytes <= COUNTED_FROM {
+                table.unfinished = None;
+            }
+            if bytes <= COUNTED_FROM || table.is_closed {
+                return true;
+            }
+            table.unfinished.as_ref().map_or(0, Room::bytes)
+        };
+        if bytes <= counted {
+            return true;
+        }
+        let more = self.budget.room(bytes - counted, || !self.is_closed());
+        let mut table = self.table();
+        let Some(more) = more.filter(|_| !table.is_closed) else { return table.is_closed };
+        match &mut table.unfinished {
+            Some(room) => room.absorb(more),
+            none => *none = Some(more),
+        }
+        true
+    }
+
     /// Notes that the answer to the call has begun: nothing is open any more, and nothing is asked.
     pub(in crate::server::gateway) fn close(&self) {
-        let mut table = self.table();
-        table.is_closed = true;
-        table.open.clear();
+        self.table().close();
+    }
+
+    /// Whether the answer has begun, or nobody waits for it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.table().is_closed
+    }
+
+    /// Does the work, which the server has to begin to answer within the limit. While it waits
+    /// for the client, that time stands still.
+    pub(in crate::server::gateway) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, UpstreamProblem>>,
+    ) -> Result<T, UpstreamProblem> {
+        let mut work = std::pin::pin!(work);
+        let mut silent_since = Instant::now();
+        loop {
+            let left = limit.saturating_sub(silent_since.elapsed());
+            match tokio::time::timeout(left.min(LOOK_TIME), &mut work).await {
+                Ok(done) => return done,
+                Err(_) if self.is_open() => silent_since = Instant::now(),
+                Err(_) if silent_since.elapsed() >= limit => return Err(UpstreamProblem::TimedOut),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Takes a notification of the server that it does not want an answer any more. `false` if
@@ -190,7 +269,7 @@ mod tests {
     use crate::server::gateway::modern::tests::opened;
 
     fn wanted() -> WantedInput {
-        WantedInput::new("tools/call", &json!({"roots": {}, "elicitation": {}}))
+        WantedInput::new("tools/call", &json!({"roots": {}, "elicitation": {}}), Budget::default())
     }
 
     fn request(id: &str, method: &str) -> String {
@@ -248,7 +327,7 @@ mod tests {
             assert!(wanted.ask(request(&id.to_string(), "roots/list").as_bytes(), &opened()));
         }
         assert!(!wanted.ask(request("99", "roots/list").as_bytes(), &opened()));
-        let list = WantedInput::new("tools/list", &json!({"roots": {}}));
+        let list = WantedInput::new("tools/list", &json!({"roots": {}}), Budget::default());
         assert!(!list.can_be() && !list.ask(request("1", "roots/list").as_bytes(), &opened()));
     }
 }
