@@ -222,7 +222,7 @@ fn changed_secrets_end_what_waits() {
 fn what_is_asked_beside_two_calls_is_put_to_none() {
     let scene = Scene::set();
     let (requests, state) = asked(&scene.call(&json!(1), "elsewhere").answer());
-    assert_eq!(said(&scene.call(&json!(2), "elsewhere").answer()), "-32601");
+    assert_eq!(said(&scene.call(&json!(2), "elsewhere").answer()), "-32603");
     let last = scene.again(&json!(3), "elsewhere", &state, &json!({&requests[0].0: {"roots": []}})).answer();
     assert_eq!(said(&last), r#"{"roots":[]}"#);
 }
@@ -233,7 +233,7 @@ fn what_a_call_asks_that_was_left_is_put_to_none() {
     let scene = Scene::set();
     drop(scene.call(&json!(1), "left"));
     let held = scene.call(&json!(2), "held");
-    assert_eq!(scene.server.wait_for_answer(&json!("of the left one"))["error"]["code"], -32601);
+    assert_eq!(scene.server.wait_for_answer(&json!("of the left one"))["error"]["code"], -32603);
     said(&scene.call(&json!(3), "go").answer());
     assert_eq!(said(&held.answer()), "held");
 }

@@ -15,7 +15,7 @@ use super::answer;
 use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer};
 use super::input_rounds::Round;
 use super::message::{Envelope, Kind};
-use super::modern::{InputRequired, Marker};
+use super::modern::{InputRequired, Marker, Unasked};
 use super::outward::is_same_id;
 use super::problem::UpstreamProblem;
 use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage, until_cancelled};
@@ -295,12 +295,15 @@ impl EventRelay {
             && workspace.session.is_bridge()
             && is_of_the_older_era(data)
         {
-            if let (Some(wanted), Some(opened)) = (&workspace.wanted, &workspace.opened)
-                && (wanted.ask(data, opened) || wanted.takes_back(data))
-            {
-                return;
-            }
-            return self.passage.upstream.serve(workspace.opened.as_ref(), data).await;
+            let why = match (&workspace.wanted, &workspace.opened) {
+                (Some(wanted), _) if wanted.takes_back(data) => return,
+                (Some(wanted), Some(opened)) => match wanted.ask(data, opened) {
+                    Ok(()) => return,
+                    Err(why) => why,
+                },
+                _ => Unasked::CannotBe,
+            };
+            return self.passage.upstream.refuse(workspace.opened.as_ref(), data, why).await;
         }
         if let (Some(answer), Some(call)) = (answer, &self.passage.modern) {
             self.asked = call.asked(answer);

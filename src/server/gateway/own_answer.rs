@@ -13,7 +13,8 @@ use super::answer;
 use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
 use super::message::{Envelope, Kind};
 use super::outward::is_same_id;
-use super::problem::{METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
+use super::modern::Unasked;
+use super::problem::{UpstreamProblem, rpc_error};
 use super::sessions::{Session, UpstreamSession};
 use super::sse::EventReader;
 use super::upstream::{SHORT_TIME, Upstream};
@@ -112,6 +113,11 @@ impl Upstream {
     /// Answers a request that the server makes of a client where there is none to be asked.
     /// Other messages are for nobody.
     pub(super) async fn serve(&self, made_in: Option<&UpstreamSession>, data: &[u8]) {
+        self.refuse(made_in, data, Unasked::CannotBe).await;
+    }
+
+    /// The same, with the reason why nobody is asked.
+    pub(super) async fn refuse(&self, made_in: Option<&UpstreamSession>, data: &[u8], why: Unasked) {
         let Ok(envelope) = Envelope::parse(data) else { return };
         if envelope.kind() != Kind::Request {
             return;
@@ -119,7 +125,10 @@ impl Upstream {
         let id = envelope.id();
         let answer = match envelope.method() {
             "ping" => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into_bytes(),
-            _ => rpc_error(id, METHOD_NOT_FOUND, "there is no client here that could be asked"),
+            _ => {
+                let (code, message) = why.error();
+                rpc_error(id, code, message)
+            }
         };
         match self.post(made_in, answer.into(), SHORT_TIME).await {
             Ok(response) => answer::drain(response).await,

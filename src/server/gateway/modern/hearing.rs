@@ -15,7 +15,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::wanted_input::WantedInput;
+use super::wanted_input::{Unasked, WantedInput};
 use crate::server::gateway::answer;
 use crate::server::gateway::event_relay::DEFAULT_RETRY;
 use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part};
@@ -110,17 +110,23 @@ impl Hearing {
     }
 
     /// Puts a message to the call it must belong to: the only one that can be in need of it.
-    /// `false` if there are others, or there may be: one client's answer must not go to what
-    /// another client's call asks.
-    fn put(&self, server_id: &str, message: &[u8], made_in: &UpstreamSession) -> bool {
+    ///
+    /// # Errors
+    /// [`Unasked`] also if there are others, or there may be: one client's answer must not go
+    /// to what another client's call asks.
+    fn put(&self, server_id: &str, message: &[u8], made_in: &UpstreamSession) -> Result<(), Unasked> {
         let mut calls = self.calls(server_id);
         // Ids are unique in the session: all are told.
         if calls.iter().filter(|call| call.takes_back(message)).count() > 0 {
-            return true;
+            return Ok(());
         }
         calls.retain(|call| !call.is_closed());
         let is_in_doubt = self.is_in_doubt(server_id);
-        matches!(calls.as_slice(), [only] if !is_in_doubt && only.ask(message, made_in))
+        match calls.as_slice() {
+            [] => Err(Unasked::CannotBe),
+            [only] if !is_in_doubt => only.ask(message, made_in),
+            _ => Err(Unasked::WhoseItIs),
+        }
     }
 }
 
@@ -253,8 +259,9 @@ impl Ear {
                 if let Some(id) = &fields.id {
                     *last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
                 }
-                if let Some(data) = fields.data.filter(|data| !hearing.put(&self.server.id, data, opened)) {
-                    upstream.serve(Some(opened), &data).await;
+                let Some(data) = fields.data else { continue };
+                if let Err(why) = hearing.put(&self.server.id, &data, opened) {
+                    upstream.refuse(Some(opened), &data, why).await;
                 }
             }
         }
@@ -270,7 +277,7 @@ mod tests {
     use crate::server::gateway::modern::tests::opened;
 
     fn put(hearing: &Hearing, server_id: &str, message: &[u8]) -> bool {
-        hearing.put(server_id, message, &opened())
+        hearing.put(server_id, message, &opened()).is_ok()
     }
 
     const ROOTS: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;

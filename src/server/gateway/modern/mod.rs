@@ -39,7 +39,7 @@ pub(super) use param_headers::{KnownSchemas, ParamHeaders};
 pub(super) use parked_calls::ParkedCalls;
 pub(super) use questions::Questions;
 pub(super) use result_type::Marker;
-pub(super) use wanted_input::WantedInput;
+pub(super) use wanted_input::{Unasked, WantedInput};
 
 /// What every result of this era has.
 const COMPLETE: &str = r#""resultType":"complete""#;

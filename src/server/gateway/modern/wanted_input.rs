@@ -17,7 +17,7 @@ use super::input_required::may_ask;
 use super::parked_calls::{Budget, Room};
 use crate::server::gateway::message::{Envelope, Kind};
 use crate::server::gateway::naming::member;
-use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::problem::{INTERNAL_ERROR, METHOD_NOT_FOUND, UpstreamProblem};
 use crate::server::gateway::sessions::UpstreamSession;
 
 /// Requests of one call that wait for their answers.
@@ -29,6 +29,33 @@ const SIZE_LIMIT: usize = 8 << 20;
 const COUNTED_FROM: usize = 1 << 20;
 /// How often it is looked whether a silent server waits for the client.
 const LOOK_TIME: Duration = Duration::from_secs(1);
+
+/// Why a server's request is not put to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server::gateway) enum Unasked {
+    /// Nobody here can be asked for this.
+    CannotBe,
+    /// Too many are open, or they are too large.
+    TooMuch,
+    /// Nothing says to which call it belongs.
+    WhoseItIs,
+}
+
+impl Unasked {
+    /// Code and message of the error that the server gets.
+    pub(in crate::server::gateway) fn error(self) -> (i32, &'static str) {
+        match self {
+            Self::CannotBe => (METHOD_NOT_FOUND, "there is no client here that could be asked"),
+            Self::TooMuch => {
+                (INTERNAL_ERROR, "too much is asked already; ask again when some of it has been answered")
+            }
+            Self::WhoseItIs => (
+                INTERNAL_ERROR,
+                "other calls run in this session or were just left, and nothing says which one asks; ask on the stream of the call",
+            ),
+        }
+    }
+}
 
 /// The open requests of one call's server.
 pub(in crate::server::gateway) struct WantedInput {
@@ -58,16 +85,24 @@ impl Table {
         self.unfinished = None;
     }
 
-    /// Whether one with this id is open already.
-    fn has(&self, id: &str) -> bool {
-        self.open.values().any(|one| one.id == id)
-    }
-
-    /// Whether one of this size may be asked besides.
-    fn takes(&self, size: usize) -> bool {
+    /// Whether one of this size may be asked besides, if it is not open already.
+    fn takes(&self, id: &str, size: usize) -> Result<Known, Unasked> {
+        if self.open.values().any(|one| one.id == id) {
+            return Ok(Known::Already);
+        }
         let open: usize = self.open.values().map(|one| one.room.bytes()).sum();
-        !self.is_closed && self.open.len() < MAX_OPEN && open + size <= SIZE_LIMIT
+        match () {
+            () if self.is_closed => Err(Unasked::CannotBe),
+            () if self.open.len() >= MAX_OPEN || open + size > SIZE_LIMIT => Err(Unasked::TooMuch),
+            () => Ok(Known::New),
+        }
     }
+}
+
+#[derive(PartialEq, Eq)]
+enum Known {
+    Already,
+    New,
 }
 
 struct Open {
@@ -107,29 +142,32 @@ impl WantedInput {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request of the server. `false` if it is none that this client can be asked; the
-    /// server has to be told so. One that comes again, on a resumed stream, is known already.
-    pub(in crate::server::gateway) fn ask(&self, message: &[u8], made_in: &UpstreamSession) -> bool {
-        let Ok(envelope) = Envelope::parse(message) else { return false };
+    /// Takes a request of the server. One that comes again, on a resumed stream, is known already.
+    ///
+    /// # Errors
+    /// [`Unasked`] if it is none that this client can be asked now; the server has to be told so.
+    pub(in crate::server::gateway) fn ask(
+        &self,
+        message: &[u8],
+        made_in: &UpstreamSession,
+    ) -> Result<(), Unasked> {
+        let Ok(envelope) = Envelope::parse(message) else { return Err(Unasked::CannotBe) };
         let params = envelope.params();
         let said = params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or(Value::Null);
         if envelope.kind() != Kind::Request || !allow(&self.capabilities, envelope.method(), &said) {
-            return false;
+            return Err(Unasked::CannotBe);
         }
         let (id, method) = (envelope.id().to_owned(), envelope.method().to_owned());
         let size = method.len() + params.map_or(0, |params| params.get().len());
-        {
-            let table = self.table();
-            if table.has(&id) || !table.takes(size) {
-                return table.has(&id);
-            }
+        if self.table().takes(&id, size)? == Known::Already {
+            return Ok(());
         }
         // Other calls may have to end for it, or this one: the table must not be locked.
-        let Some(room) = self.budget.room(size, || !self.is_closed()) else { return false };
+        let room = self.budget.room(size, || !self.is_closed()).ok_or(Unasked::TooMuch)?;
         let (params, made_in) = (params.map(ToOwned::to_owned), made_in.clone());
         let mut table = self.table();
-        if table.has(&id) || !table.takes(size) {
-            return table.has(&id);
+        if table.takes(&id, size)? == Known::Already {
+            return Ok(());
         }
         table.next += 1;
         let key = format!("input-{}", table.next);
@@ -137,7 +175,7 @@ impl WantedInput {
         if let Some(waker) = table.waker.take() {
             waker.wake();
         }
-        true
+        Ok(())
     }
 
     /// Counts the bytes of a message that has not ended. `false` if there is no room for them.
@@ -272,6 +310,10 @@ mod tests {
         WantedInput::new("tools/call", &json!({"roots": {}, "elicitation": {}}), Budget::default())
     }
 
+    fn asks(wanted: &WantedInput, message: &str) -> Result<(), Unasked> {
+        wanted.ask(message.as_bytes(), &opened())
+    }
+
     fn request(id: &str, method: &str) -> String {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"x":1.50}}}}"#)
     }
@@ -286,9 +328,9 @@ mod tests {
         let wanted = wanted();
         let mut context = Context::from_waker(Waker::noop());
         assert!(wanted.can_be() && !wanted.is_open() && wanted.poll_untold(&mut context).is_pending());
-        assert!(wanted.ask(request("0", "elicitation/create").as_bytes(), &opened()));
-        assert!(wanted.ask(request("0", "elicitation/create").as_bytes(), &opened()), "it came again");
-        assert!(wanted.ask(br#"{"jsonrpc":"2.0","id":"a","method":"roots/list"}"#, &opened()));
+        assert!(asks(&wanted, &request("0", "elicitation/create")).is_ok());
+        assert!(asks(&wanted, &request("0", "elicitation/create")).is_ok(), "it came again");
+        assert!(asks(&wanted, r#"{"jsonrpc":"2.0","id":"a","method":"roots/list"}"#).is_ok());
         assert!(wanted.is_open() && wanted.poll_untold(&mut context).is_ready());
         let told = r#"{"input-1":{"method":"elicitation/create","params":{"x":1.50}},"input-2":{"method":"roots/list"}}"#;
         assert_eq!(wanted.tell(), told);
@@ -307,27 +349,29 @@ mod tests {
     #[test]
     fn nothing_is_asked_once_the_answer_has_begun() {
         let wanted = wanted();
-        assert!(wanted.ask(request("0", "roots/list").as_bytes(), &opened()));
+        assert!(asks(&wanted, &request("0", "roots/list")).is_ok());
         wanted.close();
-        assert!(!wanted.is_open() && !wanted.ask(request("1", "roots/list").as_bytes(), &opened()));
+        assert!(!wanted.is_open());
+        assert_eq!(asks(&wanted, &request("1", "roots/list")), Err(Unasked::CannotBe));
     }
 
     #[test]
     fn only_what_the_client_can_do_and_only_so_much() {
         let wanted = wanted();
         for method in ["sampling/createMessage", "ping", "tools/list"] {
-            assert!(!wanted.ask(request("1", method).as_bytes(), &opened()), "{method}");
+            assert_eq!(asks(&wanted, &request("1", method)), Err(Unasked::CannotBe), "{method}");
         }
         let large = format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"roots/list","params":{{"x":"{}"}}}}"#,
             "x".repeat(SIZE_LIMIT)
         );
-        assert!(!wanted.ask(large.as_bytes(), &opened()));
+        assert_eq!(asks(&wanted, &large), Err(Unasked::TooMuch));
         for id in 0..MAX_OPEN {
-            assert!(wanted.ask(request(&id.to_string(), "roots/list").as_bytes(), &opened()));
+            assert!(asks(&wanted, &request(&id.to_string(), "roots/list")).is_ok());
         }
-        assert!(!wanted.ask(request("99", "roots/list").as_bytes(), &opened()));
+        assert_eq!(asks(&wanted, &request("99", "roots/list")), Err(Unasked::TooMuch));
         let list = WantedInput::new("tools/list", &json!({"roots": {}}), Budget::default());
-        assert!(!list.can_be() && !list.ask(request("1", "roots/list").as_bytes(), &opened()));
+        assert!(!list.can_be());
+        assert_eq!(asks(&list, &request("1", "roots/list")), Err(Unasked::CannotBe));
     }
 }
