@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::harness::asking_server::{Scene, asked};
 use crate::harness::program::until;
 use crate::harness::talker::{Listening, PATIENCE};
-use crate::harness::upstream::Received;
 
 /// A call that waits for its client: its tool, the key of what is asked, and its state.
 type Waiting = (&'static str, String, Value);
@@ -20,77 +19,89 @@ fn waiting(scene: &Scene, tools: &[&'static str]) -> Vec<Waiting> {
     tools.iter().map(call).collect()
 }
 
-/// The first call was given up. The others go on: what they say.
-fn only_the_first_is_gone(scene: &Scene, waiting: &[Waiting]) -> Vec<Listening> {
+/// The call of this number was given up. The others go on: what they say.
+fn only_that_is_gone(scene: &Scene, waiting: &[Waiting], gone: usize) -> Vec<Listening> {
     let told = scene.server.wait_for("the cancellation", |one| one.method() == "notifications/cancelled");
-    let is_it = |call: &Value| call["params"]["name"] == waiting[0].0;
-    let first = scene.server.received_of("tools/call").iter().map(Received::json).find(is_it).unwrap();
-    assert_eq!(told.json()["params"]["requestId"], first["id"]);
-    let again = |(tool, key, state): &Waiting| scene.again(&json!(9), tool, state, &json!({key: {}}));
-    let mut again = waiting.iter().map(again);
-    assert_eq!(again.next().unwrap().answer()["error"]["code"], -32602, "it is gone");
-    let rest: Vec<_> = again.collect();
-    assert!(rest.iter().all(Listening::is_stream), "the server goes on");
+    let calls = scene.server.received_of("tools/call");
+    assert_eq!(told.json()["params"]["requestId"], calls[gone].json()["id"]);
+    let mut rest = Vec::new();
+    for (number, waits) in waiting.iter().enumerate() {
+        let stream = again(scene, waits);
+        if number == gone {
+            assert_eq!(stream.answer()["error"]["code"], -32602, "it is gone");
+        } else {
+            assert!(stream.is_stream(), "the server goes on");
+            rest.push(stream);
+        }
+    }
     rest
 }
 
-/// Three questions of 6 MiB are more than one token may leave open.
-#[test]
-fn the_oldest_goes_when_too_much_is_asked() {
-    let scene = Scene::set();
-    let waiting = waiting(&scene, &["large"; 3]);
-    only_the_first_is_gone(&scene, &waiting);
+fn again(scene: &Scene, (tool, key, state): &Waiting) -> Listening {
+    scene.again(&json!(9), tool, state, &json!({key: {}}))
 }
 
-/// The same when they are asked while the calls wait already.
-#[test]
-fn later_questions_count_too() {
-    let scene = Scene::set();
-    let waiting = waiting(&scene, &["grows"; 3]);
-    scene.call(&json!(4), "go").answer();
-    only_the_first_is_gone(&scene, &waiting);
+fn reason(answer: &Value) -> &str {
+    answer["error"]["data"]["reason"].as_str().unwrap_or_else(|| panic!("{answer}"))
 }
 
-/// Who wants more and is the oldest itself has to go, and nobody else for it.
+/// Questions of 6 MiB of three calls are more than one token may leave open. Those that hold
+/// next to nothing stay.
 #[test]
-fn nobody_goes_for_one_that_is_gone() {
+fn the_oldest_of_the_largest_goes_when_too_much_is_asked() {
     let scene = Scene::set();
-    let waiting = waiting(&scene, &["grows", "large", "large"]);
-    scene.call(&json!(4), "go").answer();
-    only_the_first_is_gone(&scene, &waiting);
+    let waiting = waiting(&scene, &["ever", "ever", "large", "large", "large"]);
+    only_that_is_gone(&scene, &waiting, 2);
 }
 
-/// And what is said meanwhile: of eight messages of 3 MiB one waits and one is in hand.
 #[test]
-fn what_is_said_meanwhile_counts() {
+fn who_wants_most_is_refused() {
     let scene = Scene::set();
-    let waiting = waiting(&scene, &["talks"; 3]);
+    let waiting = waiting(&scene, &["large", "large"]);
+    let refused = scene.call(&json!(2), "huge").answer();
+    assert_eq!(refused["result"]["content"][0]["text"], "-32603", "{refused}");
+    assert!(scene.server.received_of("notifications/cancelled").is_empty());
+    for waits in &waiting {
+        assert!(again(&scene, waits).is_stream());
+    }
+}
+
+/// A question that comes when the call waits already, and a message.
+#[test]
+fn what_is_asked_and_said_later_counts_too() {
+    for tool in ["grows", "bursts"] {
+        let scene = Scene::set();
+        let waiting = waiting(&scene, &["large", "large", tool]);
+        scene.call(&json!(4), "go").answer();
+        only_that_is_gone(&scene, &waiting, 0);
+    }
+}
+
+/// What a server says while its client is not there, and all of it when the client comes.
+#[test]
+fn nothing_is_lost_that_fits() {
+    let scene = Scene::set();
+    let waiting = waiting(&scene, &["talks"]);
     scene.call(&json!(4), "go").answer();
-    let mut last = only_the_first_is_gone(&scene, &waiting).remove(1);
+    let mut stream = again(&scene, &waiting[0]);
     for _ in 0..8 {
-        assert_eq!(last.until("notifications/progress")["params"]["progressToken"], 9);
+        let told = stream.until("notifications/progress");
+        assert_eq!(told["params"]["progressToken"], 9);
+        assert_eq!(told["params"]["message"].as_str().unwrap().len(), 3 << 20);
     }
-    assert_eq!(last.answer()["result"]["content"][0]["text"], "{}");
+    assert_eq!(stream.answer()["result"]["content"][0]["text"], "{}");
 }
 
-/// When nothing waits that could end instead, who wants more is told.
+/// Three calls that hold all there is: each of them is the largest, so each of them ends.
 #[test]
-fn when_all_room_is_in_use() {
+fn who_says_too_much_is_given_up() {
     let scene = Scene::set();
-    let stuck = [scene.call(&json!(1), "stuck"), scene.call(&json!(2), "stuck")];
-    let refused = until(PATIENCE, || {
-        let answer = scene.call(&json!(3), "probe").answer();
-        answer["result"]["content"][0]["text"].as_str().map(str::to_owned)
-    });
-    assert_eq!(refused.as_deref(), Some("-32603"), "a question of 400 KiB is too much");
-    let (_, key, state) = &waiting(&scene, &["tells"])[0];
-    let given_up = scene.again(&json!(4), "tells", state, &json!({key: {}})).answer();
-    assert_eq!((&given_up["id"], &given_up["error"]["data"]["reason"]), (&json!(4), &json!("too_much")));
-    scene.server.wait_for("the cancellation", |one| one.method() == "notifications/cancelled");
-    let third = scene.call(&json!(5), "stuck").answer();
-    assert_eq!((&third["id"], &third["error"]["data"]["reason"]), (&json!(5), &json!("too_much")));
-    scene.call(&json!(6), "go").answer();
-    for stream in stuck {
-        assert_eq!(stream.answer()["result"]["content"][0]["text"], "null");
+    let waiting = waiting(&scene, &["full"; 3]);
+    scene.call(&json!(4), "go").answer();
+    for waits in &waiting {
+        let answer = again(&scene, waits).answer();
+        assert_eq!((&answer["id"], reason(&answer)), (&json!(9), "too_much"));
     }
+    until(PATIENCE, || (scene.server.received_of("notifications/cancelled").len() == 3).then_some(()))
+        .expect("the server is told");
 }

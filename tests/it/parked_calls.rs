@@ -227,15 +227,26 @@ fn what_is_asked_beside_two_calls_is_put_to_none() {
     assert_eq!(said(&last), r#"{"roots":[]}"#);
 }
 
-/// The server was told that nobody waits, and goes on all the same.
+/// The server was told that nobody waits, or was not, and goes on.
 #[test]
 fn what_a_call_asks_that_was_left_is_put_to_none() {
-    let scene = Scene::set();
-    drop(scene.call(&json!(1), "left"));
-    let held = scene.call(&json!(2), "held");
-    assert_eq!(scene.server.wait_for_answer(&json!("of the left one"))["error"]["code"], -32603);
-    said(&scene.call(&json!(3), "go").answer());
-    assert_eq!(said(&held.answer()), "held");
+    for tool in ["left", "proxied"] {
+        let scene = Scene::set();
+        let left = scene.call(&json!(1), tool);
+        match tool {
+            "left" => drop(left),
+            _ => assert_eq!(left.answer()["error"]["data"]["reason"], "http_status"),
+        }
+        let held = scene.call(&json!(2), "held");
+        let refused = scene.server.wait_for_answer(&json!("of the left one"));
+        assert_eq!(refused["error"]["code"], -32603, "{refused}");
+        assert!(
+            refused["error"]["message"].as_str().unwrap().contains("the stream of the call"),
+            "{refused}"
+        );
+        said(&scene.call(&json!(3), "go").answer());
+        assert_eq!(said(&held.answer()), "held");
+    }
 }
 
 #[test]
@@ -281,6 +292,8 @@ fn time_passes(scene: &Scene) {
     for _ in 0..2 {
         let never = scene.send(&scene.token, "tools/call", &json!(2), &arguments("never"), &json!({}));
         assert_eq!(never.answer()["error"]["data"]["reason"], "timed_out");
+        let call = scene.server.received_of("tools/call").pop().unwrap().json();
+        scene.server.wait_for("the cancellation", |one| one.json()["params"]["requestId"] == call["id"]);
     }
 }
 

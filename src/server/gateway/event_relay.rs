@@ -5,17 +5,18 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use hyper::header::HeaderValue;
+use tokio::time::Instant;
 
 use super::answer;
 use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer};
 use super::input_rounds::Round;
 use super::message::{Envelope, Kind};
-use super::modern::{InputRequired, Marker, Unasked};
+use super::modern::{InputRequired, Marker, Unasked, WantedInput};
 use super::outward::is_same_id;
 use super::problem::UpstreamProblem;
 use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage, until_cancelled};
@@ -195,16 +196,10 @@ impl EventRelay {
         let patience = self.passage.upstream.patience();
         let mut silent_since = Instant::now();
         loop {
-            let wait = KEEP_ALIVE_TIME.min(patience.saturating_sub(silent_since.elapsed()));
+            let silence = self.silent_since(silent_since).elapsed();
+            let wait = KEEP_ALIVE_TIME.min(patience.saturating_sub(silence));
             let frame = match tokio::time::timeout(wait, body.frame()).await {
-                Err(_) if self.is_waiting_for_the_client() => {
-                    silent_since = Instant::now();
-                    if !splitter.is_passing() {
-                        self.outlet.send(KEEP_ALIVE).await;
-                    }
-                    continue;
-                }
-                Err(_) if silent_since.elapsed() >= patience => return End::Silent,
+                Err(_) if self.silent_since(silent_since).elapsed() >= patience => return End::Silent,
                 Err(_) if splitter.is_passing() => continue,
                 Err(_) => {
                     self.outlet.send(KEEP_ALIVE).await;
@@ -246,16 +241,18 @@ impl EventRelay {
         End::Clean
     }
 
-    /// Whether the server was silent because it wants to know something.
-    fn is_waiting_for_the_client(&self) -> bool {
-        let workspace = self.passage.workspace.as_ref();
-        workspace.and_then(|workspace| workspace.wanted.as_ref()).is_some_and(|wanted| wanted.is_open())
+    fn wanted(&self) -> Option<&Arc<WantedInput>> {
+        self.passage.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref())
+    }
+
+    /// Since when the server is silent that said something at this moment.
+    fn silent_since(&self, moment: Instant) -> Instant {
+        self.wanted().map_or(moment, |wanted| wanted.silent_since(moment))
     }
 
     /// Whether so many bytes of a message that has not ended can be kept.
     fn has_room_for(&self, bytes: usize) -> bool {
-        let wanted = self.passage.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref());
-        wanted.filter(|wanted| wanted.can_be()).is_none_or(|wanted| wanted.holds(bytes))
+        self.wanted().filter(|wanted| wanted.can_be()).is_none_or(|wanted| wanted.holds(bytes))
     }
 
     fn note_answer(&mut self) {

@@ -12,8 +12,8 @@ use hyper::header::HeaderValue;
 use super::answer;
 use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
 use super::message::{Envelope, Kind};
-use super::outward::is_same_id;
 use super::modern::Unasked;
+use super::outward::is_same_id;
 use super::problem::{UpstreamProblem, rpc_error};
 use super::sessions::{Session, UpstreamSession};
 use super::sse::EventReader;
@@ -123,12 +123,11 @@ impl Upstream {
             return;
         }
         let id = envelope.id();
-        let answer = match envelope.method() {
-            "ping" => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into_bytes(),
-            _ => {
-                let (code, message) = why.error();
-                rpc_error(id, code, message)
-            }
+        let answer = if envelope.method() == "ping" {
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into_bytes()
+        } else {
+            let (code, message) = why.error();
+            rpc_error(id, code, message)
         };
         match self.post(made_in, answer.into(), SHORT_TIME).await {
             Ok(response) => answer::drain(response).await,

@@ -68,7 +68,7 @@ pub(super) enum UpstreamProblem {
     InputExcessive,
     /// More than can be kept for clients that have to come back.
     #[error(
-        "the MCP server said more than is kept for a client that has to answer it, so the call was given up; it may have been made"
+        "the MCP server said more than is kept for clients that have to come back, so the call was given up; it may have been made"
     )]
     TooMuch,
     /// `initialize` was answered with an error.
@@ -89,7 +89,13 @@ impl UpstreamProblem {
         matches!(self, Self::Unreachable | Self::TimedOut | Self::Cut | Self::Status(500..=599))
     }
 
-    /// Whether the server may be at work on the request nevertheless.
+    /// Whether the gateway does not wait any longer: then the server is told so.
+    pub(super) fn is_given_up(self) -> bool {
+        matches!(self, Self::TimedOut | Self::TooMuch)
+    }
+
+    /// Whether the server may be at work on the request nevertheless: 408, 502 to 504 and 52x are
+    /// the words of what stands before it.
     pub(super) fn may_still_run(self) -> bool {
         matches!(
             self,
@@ -99,6 +105,7 @@ impl UpstreamProblem {
                 | Self::Removed
                 | Self::Cancelled
                 | Self::TooMuch
+                | Self::Status(408 | 502..=504 | 520..=529)
         )
     }
 

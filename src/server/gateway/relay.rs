@@ -67,6 +67,10 @@ impl Passage {
     pub(super) fn failure(&self, problem: UpstreamProblem) -> Vec<u8> {
         let (request_id, server) = (&self.caller.request_id, &self.upstream.server.slug);
         tracing::warn!(request_id, server = %server, token = %self.caller.member.token_id, %problem, "a call failed");
+        let wanted = self.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref());
+        if let Some(wanted) = wanted.filter(|_| problem.is_given_up()) {
+            wanted.give_up();
+        }
         upstream_error(&self.id, server.as_str(), problem)
     }
 

@@ -233,6 +233,9 @@ impl Upstream {
 
     /// Notes in which session requests are made.
     pub(super) fn uses(&self, opened: &UpstreamSession) {
+        if let Some(wanted) = &self.wanted {
+            wanted.runs_in(opened.id.as_ref());
+        }
         self.opened.replace(Some(opened.clone()));
     }
 
@@ -261,6 +264,7 @@ impl Upstream {
 
     /// Says by what it is known that the server waits for the client, which does not count.
     pub(super) fn asks(&mut self, wanted: &Arc<WantedInput>) {
+        wanted.runs_in(self.opened().and_then(|opened| opened.id).as_ref());
         self.wanted = Some(Arc::clone(wanted));
     }
 

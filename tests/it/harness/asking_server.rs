@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::talker::{EVENTS_HEAD, Listening, PATIENCE, Talker, say, say_result, say_status};
 use super::upstream::{Received, http_answer};
+use super::waiting_tools::{asks_when_it_was_left, begun, later_result, wait_for_call};
 use super::{Companion, McpSession};
 
 pub const VERSION: &str = "2026-07-28";
@@ -19,15 +20,20 @@ pub fn all() -> Value {
     json!({"roots": {}, "elicitation": {"form": {"x": 1}}, "sampling": {}, "extensions": {"y": {}}})
 }
 
-fn request(id: &Value, method: &str, params: &Value) -> Value {
+pub fn request(id: &Value, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-fn form(id: &Value, message: &str) -> Value {
+/// An id of its own for what is asked in a call.
+pub fn own_id(message: &Value, suffix: &str) -> Value {
+    json!(format!("{}-{suffix}", message["id"].as_str().unwrap()))
+}
+
+pub fn form(id: &Value, message: &str) -> Value {
     request(id, "elicitation/create", &json!({"message": message, "requestedSchema": {"n": 1.50}}))
 }
 
-fn text(text: &str) -> Value {
+pub fn text(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}]})
 }
 
@@ -64,7 +70,7 @@ fn server(late: bool) -> (Talker, Receiver<String>) {
         "tools/call" | "prompts/get" | "resources/read" => {
             let name = received.json()["params"]["name"].clone();
             let asks_elsewhere =
-                ["elsewhere", "json", "long", "left", "pieces"].iter().any(|tool| name == *tool);
+                ["elsewhere", "json", "long", "left", "proxied", "pieces"].iter().any(|tool| name == *tool);
             let mut get = asks_elsewhere.then(|| other_stream(me, &listening));
             if let Some(get) = get.as_mut().filter(|_| late) {
                 get.write_all(EVENTS_HEAD.as_bytes()).unwrap();
@@ -92,7 +98,7 @@ fn other_stream(me: &Talker, listening: &Mutex<Option<TcpStream>>) -> TcpStream 
 }
 
 /// A result, or the code of an error.
-fn outcome(answer: &Value) -> String {
+pub fn outcome(answer: &Value) -> String {
     let of = if answer["error"].is_null() { &answer["result"] } else { &answer["error"]["code"] };
     of.to_string()
 }
@@ -126,72 +132,6 @@ fn asked_elsewhere(
     me.wait_for_answer(id)
 }
 
-/// Until another call is made, of this tool.
-fn wait_for_call(me: &Talker, tool: &str) {
-    me.wait_for(&format!("a call of {tool}"), |one| one.json()["params"]["name"] == tool);
-}
-
-/// Its client leaves; later it asks on the other stream, while the call `held` runs.
-fn asks_when_it_was_left(me: &Talker, get: &mut TcpStream, own: &Value) {
-    me.wait_for("the cancellation", |one| one.method() == "notifications/cancelled");
-    wait_for_call(me, "held");
-    say(get, &request(own, "roots/list", &json!({})));
-}
-
-/// A JSON answer in two halves, the second one after a call of `go`.
-fn begun(me: &Talker, socket: &mut TcpStream, id: &Value) {
-    let answer = json!({"jsonrpc": "2.0", "id": id, "result": text("begun")}).to_string();
-    let answer = http_answer("200 OK", &[("Content-Type", "application/json")], &answer);
-    let (first, last) = answer.split_at(answer.len() - 20);
-    socket.write_all(first).unwrap();
-    wait_for_call(me, "go");
-    let _ = socket.write_all(last);
-}
-
-/// Progress with a message of this length, as an event without its end, and that end.
-fn long_progress(message: &Value, length: usize) -> (String, &'static str) {
-    let token = &message["params"]["_meta"]["progressToken"];
-    let params = json!({"progressToken": token, "progress": 1, "message": "m".repeat(length)});
-    let told = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}).to_string();
-    (format!("data: {}", told.trim_end_matches('}')), "}}\n\n")
-}
-
-/// Says much: the outcome of its form, or `None` if its client has left.
-fn much(
-    me: &Talker,
-    socket: &mut TcpStream,
-    get: Option<TcpStream>,
-    name: &str,
-    (message, own): (&Value, &Value),
-) -> Option<Value> {
-    let kept = match name {
-        "pieces" => long_progress(message, 9 << 20),
-        "stuck" => long_progress(message, 8_250_000),
-        "talks" => long_progress(message, 3 << 20),
-        _ => long_progress(message, 900 << 10),
-    };
-    if ["pieces", "stuck"].contains(&name) {
-        write!(socket, "{}", kept.0).ok()?;
-        if let Some(mut get) = get {
-            say(&mut get, &request(own, "roots/list", &json!({})));
-        }
-        wait_for_call(me, "go");
-        write!(socket, "{}", kept.1).ok()?;
-        return Some(if name == "stuck" { json!({}) } else { me.wait_for_answer(own) });
-    }
-    say(socket, &form(own, "?"));
-    let before = if name == "tells" {
-        Some(me.wait_for_answer(own))
-    } else {
-        wait_for_call(me, "go");
-        None
-    };
-    for _ in 0..8 {
-        write!(socket, "{}{}", kept.0, kept.1).ok()?;
-    }
-    Some(before.unwrap_or_else(|| me.wait_for_answer(own)))
-}
-
 fn call(
     me: &Talker,
     received: &Received,
@@ -201,25 +141,45 @@ fn call(
 ) -> bool {
     let message = received.json();
     let name = message["params"]["name"].as_str().unwrap_or("resource").to_owned();
-    let id = |suffix: &str| json!(format!("{}-{suffix}", message["id"].as_str().unwrap()));
     if name == "never" {
         return socket.read(&mut [0]).is_err();
     }
     if name == "json" {
-        let answer = asked_elsewhere(me, socket, &mut get.unwrap(), &id("a"), ended);
+        let answer = asked_elsewhere(me, socket, &mut get.unwrap(), &own_id(&message, "a"), ended);
         return say_result(socket, received, &text(&answer["result"].to_string()));
     }
     if name == "begun" {
         begun(me, socket, &message["id"]);
         return false;
     }
+    if name == "proxied" {
+        // What stands before the server does not wait any longer.
+        let answered = say_status(socket, "504 Gateway Timeout");
+        asks_when_it_was_left(me, &mut get.unwrap());
+        return answered;
+    }
     let _ = socket.write_all(EVENTS_HEAD.as_bytes());
+    if let Some(result) = result(me, socket, get, (&name, &message), ended) {
+        say(socket, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
+    }
+    false
+}
+
+/// What a tool says in the end, as an event; `None` if there is no such thing.
+fn result(
+    me: &Talker,
+    socket: &mut TcpStream,
+    get: Option<TcpStream>,
+    (name, message): (&str, &Value),
+    ended: &Sender<String>,
+) -> Option<Value> {
+    let id = |suffix: &str| own_id(message, suffix);
     let progress = |socket: &mut TcpStream, progress: u64| {
         let params =
             json!({"progressToken": message["params"]["_meta"]["progressToken"], "progress": progress});
         say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
     };
-    let result = match name.as_str() {
+    let result = match name {
         "form" => {
             progress(socket, 1);
             say(socket, &form(&json!(0), "Who?"));
@@ -258,45 +218,22 @@ fn call(
             say(socket, &form(&own, &"?".repeat(if name == "large" { 6 << 20 } else { 1 })));
             let _ = socket.set_read_timeout(Some(PATIENCE));
             if matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
-                ended.send(name).unwrap();
+                ended.send(name.to_owned()).unwrap();
             }
-            return false;
-        }
-        "probe" => {
-            say(socket, &form(&id("a"), &"?".repeat(400 << 10)));
-            text(&outcome(&me.wait_for_answer(&id("a"))))
-        }
-        "grows" => {
-            say(socket, &form(&id("a"), "?"));
-            wait_for_call(me, "go");
-            say(socket, &form(&id("b"), &"?".repeat(6 << 20)));
-            text(&outcome(&me.wait_for_answer(&id("b"))))
-        }
-        "pieces" | "stuck" | "talks" | "tells" => {
-            let Some(answer) = much(me, socket, get, &name, (&message, &id("a"))) else { return false };
-            text(&outcome(&answer))
-        }
-        "held" => {
-            wait_for_call(me, "go");
-            text("held")
-        }
-        "left" => {
-            asks_when_it_was_left(me, &mut get.unwrap(), &json!("of the left one"));
-            return false;
+            return None;
         }
         "long" => {
             asks_while_it_answers(me, socket, &mut get.unwrap(), &message["id"], &id("a"));
-            return false;
+            return None;
         }
         "resource" => {
             say(socket, &form(&id("a"), "Which?"));
             let _ = me.wait_for_answer(&id("a"));
             json!({"contents": []})
         }
-        _ => text("gone"),
+        _ => return later_result(me, socket, get, name, message),
     };
-    say(socket, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
-    false
+    Some(result)
 }
 
 /// Both, with the gateway between them.

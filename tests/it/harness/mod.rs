@@ -20,6 +20,7 @@ pub mod strace;
 pub mod talker;
 pub mod tmux;
 pub mod upstream;
+pub mod waiting_tools;
 
 pub use companion::Companion;
 pub use http::{Answer, request};

@@ -190,6 +190,9 @@ impl Body for CallBody {
 
 /// Lets a call wait for its client: the answer that its request gets, a JSON-RPC message.
 pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, client_id: &str) -> Vec<u8> {
+    if !call.wanted.park() {
+        return upstream_error(client_id, call.server().slug(), UpstreamProblem::TooMuch);
+    }
     let requests = call.wanted.tell();
     let Ok(state) = gateway.parked.park(ParkedCall { call, pieces, timer: None }) else {
         return rpc_error(client_id, INTERNAL_ERROR, "the system gives no random bytes; try again");

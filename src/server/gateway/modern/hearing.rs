@@ -15,7 +15,8 @@ use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::wanted_input::{Unasked, WantedInput};
+use super::unasked::Unasked;
+use super::wanted_input::WantedInput;
 use crate::server::gateway::answer;
 use crate::server::gateway::event_relay::DEFAULT_RETRY;
 use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part};
@@ -49,8 +50,9 @@ struct Calls {
     heard: Option<HeaderValue>,
     /// The upstream session whose stream does not begin by itself: nobody waits for it again.
     slow: Option<HeaderValue>,
-    /// What is asked until then may be for a call that was left before its answer.
-    doubtful_until: Option<Instant>,
+    /// Upstream sessions, and until when what is asked there may be for a call that was left
+    /// before its answer.
+    doubtful: Vec<(Option<HeaderValue>, Instant)>,
 }
 
 impl Hearing {
@@ -66,11 +68,13 @@ impl Hearing {
         calls.under_way.push(Arc::downgrade(wanted));
     }
 
-    /// Notes that a call is over without its answer. The server was told, but that is a wish.
-    pub(super) fn left(&self, server_id: &str) {
-        let mut all = self.all();
-        let calls = all.entry(server_id.to_owned()).or_default();
-        calls.doubtful_until = Some(Instant::now() + DOUBT_TIME);
+    /// Notes that a call in this upstream session is over without its answer. The server was
+    /// told, but that is a wish.
+    pub(super) fn left(&self, server_id: &str, session_id: Option<HeaderValue>) {
+        let (mut all, now) = (self.all(), Instant::now());
+        let doubtful = &mut all.entry(server_id.to_owned()).or_default().doubtful;
+        doubtful.retain(|(id, until)| *id != session_id && now < *until);
+        doubtful.push((session_id, now + DOUBT_TIME));
     }
 
     /// Whether the stream of this upstream session has to be opened; who asks does it.
@@ -104,9 +108,10 @@ impl Hearing {
         calls.iter().filter_map(Weak::upgrade).collect()
     }
 
-    fn is_in_doubt(&self, server_id: &str) -> bool {
-        let until = self.all().get(server_id).and_then(|calls| calls.doubtful_until);
-        until.is_some_and(|until| Instant::now() < until)
+    fn is_in_doubt(&self, server_id: &str, session_id: Option<&HeaderValue>) -> bool {
+        let (all, now) = (self.all(), Instant::now());
+        let mut doubtful = all.get(server_id).into_iter().flat_map(|calls| &calls.doubtful);
+        doubtful.any(|(id, until)| id.as_ref() == session_id && now < *until)
     }
 
     /// Puts a message to the call it must belong to: the only one that can be in need of it.
@@ -121,7 +126,7 @@ impl Hearing {
             return Ok(());
         }
         calls.retain(|call| !call.is_closed());
-        let is_in_doubt = self.is_in_doubt(server_id);
+        let is_in_doubt = self.is_in_doubt(server_id, made_in.id.as_ref());
         match calls.as_slice() {
             [] => Err(Unasked::CannotBe),
             [only] if !is_in_doubt => only.ask(message, made_in),
@@ -312,10 +317,11 @@ mod tests {
         assert!(!put(&hearing, "s", ROOTS));
         answered.close();
         assert!(put(&hearing, "s", ROOTS) && other.is_open() && !answered.is_open());
-        hearing.left("t");
+        hearing.left("t", None);
+        hearing.left("s", Some(HeaderValue::from_static("another session")));
         let two = br#"{"jsonrpc":"2.0","id":2,"method":"roots/list"}"#;
-        assert!(put(&hearing, "s", two), "it was another server's");
-        hearing.left("s");
+        assert!(put(&hearing, "s", two), "it was elsewhere");
+        hearing.left("s", None);
         let three = br#"{"jsonrpc":"2.0","id":3,"method":"roots/list"}"#;
         assert!(!put(&hearing, "s", three));
     }

@@ -33,6 +33,11 @@ impl HeldBytes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes of this token.
+    pub(super) fn of_token(&self, token_id: &str) -> usize {
+        self.counts().of_tokens.get(token_id).copied().unwrap_or_default()
+    }
+
     /// Counts more of a token's.
     ///
     /// # Errors

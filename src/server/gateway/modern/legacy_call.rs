@@ -68,10 +68,17 @@ struct UnderWay {
     wanted: Arc<WantedInput>,
 }
 
+impl UnderWay {
+    fn begin(session: &Arc<Session>, server_id: &str, wanted: &Arc<WantedInput>) -> Self {
+        let (session, wanted) = (Arc::clone(session), Arc::clone(wanted));
+        Self { session, server_id: server_id.to_owned(), wanted }
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if self.wanted.can_be() && !self.wanted.is_closed() {
-            self.session.workspace.hearing.left(&self.server_id);
+            self.session.workspace.hearing.left(&self.server_id, self.wanted.session_id());
         }
         self.wanted.close();
     }
@@ -94,9 +101,11 @@ impl OpenCall {
         &self.server
     }
 
-    /// The answer has passed.
+    /// The answer has passed, or an error in its place.
     pub(super) fn ended(self) {
-        self.cancelling.ended();
+        if !self.wanted.is_given_up() {
+            self.cancelling.ended();
+        }
     }
 }
 
@@ -138,11 +147,7 @@ impl Gateway {
             members: members_for(method),
             cancelling: CancelOnDrop::new(self, asked, &upstream.server, &own_id),
             _answering: Answering::begin(&session),
-            _under_way: UnderWay {
-                session: Arc::clone(&session),
-                server_id: server.id.clone(),
-                wanted: Arc::clone(&wanted),
-            },
+            _under_way: UnderWay::begin(&session, &server.id, &wanted),
         };
         let outward = Outward::new(&session, &upstream.server);
         let running = running(&session, &own_id, &upstream.server.id);
@@ -222,6 +227,7 @@ impl Gateway {
         else {
             return Ok(failure(id, INVALID_PARAMS, NO_SUCH_CALL));
         };
+        call.wanted.unpark();
         for (made_in, message) in call.wanted.answered(&answers) {
             match upstream.tell_answer(&made_in, message).await {
                 Ok(()) => {}

@@ -25,6 +25,8 @@ mod speak;
 #[cfg(test)]
 mod tests;
 mod trying;
+mod unasked;
+mod unfinished;
 mod waiting_pieces;
 mod wanted_input;
 
@@ -39,7 +41,8 @@ pub(super) use param_headers::{KnownSchemas, ParamHeaders};
 pub(super) use parked_calls::ParkedCalls;
 pub(super) use questions::Questions;
 pub(super) use result_type::Marker;
-pub(super) use wanted_input::{Unasked, WantedInput};
+pub(super) use unasked::Unasked;
+pub(super) use wanted_input::WantedInput;
 
 /// What every result of this era has.
 const COMPLETE: &str = r#""resultType":"complete""#;

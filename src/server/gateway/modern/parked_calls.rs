@@ -4,7 +4,9 @@
 //! back on another connection and often on another core. It also counts the bytes that are
 //! kept for such clients.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
@@ -21,6 +23,12 @@ const TOKEN_CAPACITY: usize = 64;
 const CAPACITY: usize = 4096;
 /// Characters of a state: over 256 random bits.
 const STATE_CHARS: usize = 43;
+
+/// A call that holds less is not given up for others.
+const WORTH_BYTES: usize = 64 << 10;
+
+/// Two that differ by no more than this hold the same.
+const SLACK: usize = 1 << 10;
 
 /// A call that waits for its client. Dropping it ends the call at the server.
 pub(super) struct ParkedCall {
@@ -98,6 +106,17 @@ impl Table {
         self.remove(number)
     }
 
+    /// That of the token's calls but this one which holds the most bytes, the oldest of several,
+    /// and how many.
+    fn largest_of(&self, token_id: &str, but: &Budget) -> Option<(u64, usize)> {
+        let numbers = self.of_tokens.get(token_id)?.iter();
+        let held = numbers.filter_map(|number| {
+            let budget = self.waiting.get(number)?.1.call.wanted.budget();
+            (!Arc::ptr_eq(&budget.held, &but.held)).then(|| (*number, budget.held()))
+        });
+        held.filter(|(_, held)| *held >= WORTH_BYTES).min_by_key(|(_, held)| Reverse(*held))
+    }
+
     /// Takes out what has to go before another one of this token's can wait.
     fn make_room(&mut self, token_id: &str) -> [Option<ParkedCall>; 2] {
         let is_full = self.of_tokens.get(token_id).is_some_and(|numbers| numbers.len() >= TOKEN_CAPACITY);
@@ -169,22 +188,30 @@ impl ParkedCalls {
     }
 }
 
-/// Where the bytes of one token are counted that are kept for its clients.
+/// Where the bytes of one call are counted that are kept for its client.
 #[derive(Clone, Default)]
 pub(in crate::server::gateway) struct Budget {
     parked: Arc<ParkedCalls>,
     token_id: String,
+    /// What the call holds.
+    held: Arc<AtomicUsize>,
 }
 
 impl Budget {
-    /// That of the member's token.
+    /// For a call of the member's.
     pub(super) fn of(parked: &Arc<ParkedCalls>, member: &Member) -> Self {
-        Self { parked: Arc::clone(parked), token_id: member.token_id.clone() }
+        Self { parked: Arc::clone(parked), token_id: member.token_id.clone(), held: Arc::default() }
     }
 
-    /// Room for so many bytes. For that the token's oldest waiting calls end, or the oldest of
-    /// all; `None` if that does not help, or nobody `is_waiting` for it any more. Not to be
-    /// called with a lock in hand that the end of a call needs.
+    /// Bytes that the call holds.
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Room for so many bytes. For that waiting calls end which hold as much as this one
+    /// would, or more, of the token, or of another one that holds more; `None` if that does not help, or
+    /// nobody `is_waiting` for it any more. Not to be called with a lock in hand that the end of
+    /// a call needs.
     pub(super) fn room(&self, bytes: usize, is_waiting: impl Fn() -> bool) -> Option<Room> {
         let parked = &self.parked;
         let take = || parked.held.take(&self.token_id, bytes);
@@ -194,14 +221,31 @@ impl Budget {
                 if !is_waiting() {
                     return None;
                 }
-                let gone = match full {
-                    Full::OfToken => parked.table().remove_oldest_of(&self.token_id),
-                    Full::OfAll => parked.table().remove_oldest(),
-                };
+                let gone = self.less_worth(full, bytes);
                 drop(gone?);
             }
         }
+        self.held.fetch_add(bytes, Ordering::Relaxed);
         Some(Room { budget: self.clone(), bytes })
+    }
+
+    /// Takes a call out that is to end for so many more bytes of this one.
+    fn less_worth(&self, full: Full, bytes: usize) -> Option<ParkedCall> {
+        let held = &self.parked.held;
+        let mut table = self.parked.table();
+        if full == Full::OfAll {
+            let tokens = table.of_tokens.keys().filter(|token| **token != self.token_id);
+            let tokens = tokens.filter_map(|token| {
+                let (number, _) = table.largest_of(token, self)?;
+                Some((held.of_token(token), number))
+            });
+            let enough = held.of_token(&self.token_id) + bytes;
+            if let Some((_, number)) = tokens.filter(|(of_token, _)| *of_token >= enough).max() {
+                return table.remove(number);
+            }
+        }
+        let (number, its) = table.largest_of(&self.token_id, self)?;
+        if its + SLACK >= self.held() + bytes { table.remove(number) } else { None }
     }
 }
 
@@ -225,6 +269,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
         self.budget.parked.held.give_back(&self.budget.token_id, self.bytes);
     }
 }

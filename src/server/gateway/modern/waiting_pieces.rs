@@ -2,12 +2,13 @@
 //! the stream open and lets so much wait; then the server waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::{Bytes, Frame};
 use hyper::header::CONTENT_TYPE;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 use super::legacy_call::OpenCall;
 use super::parked_calls::{Budget, Room};
@@ -17,10 +18,10 @@ use crate::server::gateway::relay::KEEP_ALIVE;
 use crate::server::gateway::relay_body::BrokenOff;
 use crate::server::gateway::watched_body::Standing;
 
-/// Pieces of the server's stream that wait for the client.
-const WAITING_PIECES: u32 = 8;
-/// Bytes of one of them; a larger one counts as several, one that is larger than all as all.
-const PIECE_SIZE: usize = 128 << 10;
+/// Pieces of the server's stream that may wait for the client.
+const WAITING_PIECES: usize = 8;
+/// Bytes of them, but for one that is larger by itself.
+const WAITING_BYTES: usize = 1 << 20;
 
 /// What has been said.
 pub(super) enum Said {
@@ -47,7 +48,44 @@ pub(super) struct Piece {
     /// As the server said it.
     bytes: Bytes,
     _room: Room,
-    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+/// What waits now.
+#[derive(Default)]
+struct Waiting {
+    pieces: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Told when a piece was taken.
+    taken: Notify,
+}
+
+/// A piece of so many bytes among what waits.
+struct Counted(Arc<Waiting>, usize);
+
+impl Waiting {
+    fn count(self: &Arc<Self>, bytes: usize) -> Counted {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Counted(Arc::clone(self), bytes)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pieces.load(Ordering::Relaxed) == 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.pieces.load(Ordering::Relaxed) >= WAITING_PIECES
+            || self.bytes.load(Ordering::Relaxed) >= WAITING_BYTES
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.pieces.fetch_sub(1, Ordering::Relaxed);
+        self.0.bytes.fetch_sub(self.1, Ordering::Relaxed);
+        self.0.taken.notify_one();
+    }
 }
 
 /// What waits.
@@ -63,8 +101,7 @@ pub(super) fn waiting_pieces(
     let (pieces, waiting) = mpsc::unbounded_channel();
     let (project, in_use) = (Arc::clone(&gateway.project), Arc::clone(&gateway.in_use));
     let standing = Standing::new(project, in_use, call.member().clone(), None);
-    let free = Arc::new(Semaphore::new(WAITING_PIECES as usize));
-    let outlet = WaitingPieces { pieces, free, budget: call.wanted.budget().clone() };
+    let outlet = WaitingPieces { pieces, now: Arc::default(), budget: call.wanted.budget().clone() };
     tokio::task::spawn_local(async move {
         tokio::select! {
             () = standing.lost() => {}
@@ -84,7 +121,7 @@ pub(super) fn is_event_stream(response: &Response<AnswerBody>) -> bool {
 /// Where the pieces go in.
 struct WaitingPieces {
     pieces: mpsc::UnboundedSender<Said>,
-    free: Arc<Semaphore>,
+    now: Arc<Waiting>,
     budget: Budget,
 }
 
@@ -101,7 +138,7 @@ impl WaitingPieces {
             let Ok(frame) = frame else { return self.pieces.send(Said::BrokenOff).ok() };
             let bytes = frame.into_data().unwrap_or_default();
             let bytes = if is_json { in_one_line(&bytes) } else { bytes };
-            if bytes != KEEP_ALIVE || self.free.available_permits() == WAITING_PIECES as usize {
+            if bytes != KEEP_ALIVE || self.now.is_empty() {
                 self.send(bytes).await?;
             }
         }
@@ -111,21 +148,20 @@ impl WaitingPieces {
         Some(())
     }
 
-    /// Lets a piece wait once those before it leave room; `None` when nobody will read it.
+    /// Lets a piece wait, and returns when another one may come; `None` when nobody will read it.
     async fn send(&self, bytes: Bytes) -> Option<()> {
-        // It is held from now on, so it is counted from now on.
         let Some(room) = self.budget.room(bytes.len(), || !self.pieces.is_closed()) else {
             let _ = self.pieces.send(Said::TooMuch);
             return None;
         };
-        let permits = permits_for(bytes.len());
-        let permit = Arc::clone(&self.free).acquire_many_owned(permits).await.ok()?;
-        self.pieces.send(Said::Piece(Piece { bytes, _room: room, _permit: permit })).ok()
+        // All that is held goes with the receiver.
+        let counted = self.now.count(bytes.len());
+        self.pieces.send(Said::Piece(Piece { bytes, _room: room, _counted: counted })).ok()?;
+        while self.now.is_full() {
+            self.now.taken.notified().await;
+        }
+        Some(())
     }
-}
-
-fn permits_for(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(PIECE_SIZE)).unwrap_or(WAITING_PIECES).clamp(1, WAITING_PIECES)
 }
 
 /// A piece of a JSON document, of which line ends are no part but between its tokens.
@@ -141,8 +177,7 @@ mod tests {
 
     fn outlet() -> (WaitingPieces, Pieces) {
         let (pieces, waiting) = mpsc::unbounded_channel();
-        let free = Arc::new(Semaphore::new(WAITING_PIECES as usize));
-        (WaitingPieces { pieces, free, budget: Budget::default() }, waiting)
+        (WaitingPieces { pieces, now: Arc::default(), budget: Budget::default() }, waiting)
     }
 
     fn zeros(length: usize) -> Bytes {
@@ -151,18 +186,29 @@ mod tests {
 
     #[tokio::test]
     async fn so_much_waits_and_then_the_server_does() {
-        for (length, count) in [(1, 8), (PIECE_SIZE, 8), (PIECE_SIZE + 1, 4), (8 << 20, 1)] {
+        for (length, count) in [(1, 8), (WAITING_BYTES / 4, 4), (WAITING_BYTES / 4 + 1, 4), (8 << 20, 1)] {
             let (outlet, mut waiting) = outlet();
-            for _ in 0..count {
+            for _ in 1..count {
                 assert!(outlet.send(zeros(length)).await.is_some(), "{length}");
             }
-            let mut next = Box::pin(outlet.send(zeros(length)));
-            assert!(tokio::time::timeout(Duration::ZERO, &mut next).await.is_err(), "{length}");
-            let Some(Said::Piece(piece)) = waiting.recv().await else { panic!("a piece") };
-            assert_eq!(piece.bytes.len(), length);
-            drop(piece);
-            assert!(next.await.is_some());
+            let mut last = Box::pin(outlet.send(zeros(length)));
+            assert!(tokio::time::timeout(Duration::ZERO, &mut last).await.is_err(), "{length}");
+            for _ in 0..count {
+                let Some(Said::Piece(piece)) = waiting.recv().await else { panic!("a piece") };
+                assert_eq!(piece.bytes.len(), length);
+            }
+            assert!(last.await.is_some() && outlet.now.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn what_waits_goes_with_who_reads_it() {
+        let (outlet, waiting) = outlet();
+        assert!(tokio::time::timeout(Duration::ZERO, outlet.send(zeros(8 << 20))).await.is_err());
+        assert!(outlet.budget.room(9 << 20, || true).is_none());
+        drop(waiting);
+        assert!(outlet.budget.room(16 << 20, || true).is_some());
+        assert!(outlet.send(zeros(1)).await.is_none());
     }
 
     #[tokio::test]
@@ -172,7 +218,8 @@ mod tests {
         assert!(outlet.send(zeros(8 << 20)).await.is_none());
         assert!(matches!(waiting.recv().await, Some(Said::TooMuch)));
         drop(kept);
-        assert!(outlet.send(zeros(8 << 20)).await.is_some());
+        let _ = tokio::time::timeout(Duration::ZERO, outlet.send(zeros(8 << 20))).await;
+        assert!(matches!(waiting.recv().await, Some(Said::Piece(_))));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::body::Bytes;
+use hyper::header::HeaderValue;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -15,47 +16,19 @@ use tokio::time::Instant;
 use super::client_capabilities::allow;
 use super::input_required::may_ask;
 use super::parked_calls::{Budget, Room};
+use super::unasked::Unasked;
+use super::unfinished::Unfinished;
 use crate::server::gateway::message::{Envelope, Kind};
 use crate::server::gateway::naming::member;
-use crate::server::gateway::problem::{INTERNAL_ERROR, METHOD_NOT_FOUND, UpstreamProblem};
+use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::sessions::UpstreamSession;
 
 /// Requests of one call that wait for their answers.
 const MAX_OPEN: usize = 32;
 /// Bytes of all of them together: images may be among what a model is asked about.
 const SIZE_LIMIT: usize = 8 << 20;
-
-/// Bytes of a message that has not ended from which on they are counted.
-const COUNTED_FROM: usize = 1 << 20;
 /// How often it is looked whether a silent server waits for the client.
 const LOOK_TIME: Duration = Duration::from_secs(1);
-
-/// Why a server's request is not put to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server::gateway) enum Unasked {
-    /// Nobody here can be asked for this.
-    CannotBe,
-    /// Too many are open, or they are too large.
-    TooMuch,
-    /// Nothing says to which call it belongs.
-    WhoseItIs,
-}
-
-impl Unasked {
-    /// Code and message of the error that the server gets.
-    pub(in crate::server::gateway) fn error(self) -> (i32, &'static str) {
-        match self {
-            Self::CannotBe => (METHOD_NOT_FOUND, "there is no client here that could be asked"),
-            Self::TooMuch => {
-                (INTERNAL_ERROR, "too much is asked already; ask again when some of it has been answered")
-            }
-            Self::WhoseItIs => (
-                INTERNAL_ERROR,
-                "other calls run in this session or were just left, and nothing says which one asks; ask on the stream of the call",
-            ),
-        }
-    }
-}
 
 /// The open requests of one call's server.
 pub(in crate::server::gateway) struct WantedInput {
@@ -66,23 +39,29 @@ pub(in crate::server::gateway) struct WantedInput {
 }
 
 #[derive(Default)]
-struct Table {
+pub(super) struct Table {
     next: u64,
     /// By the key that the client knows it by.
     open: BTreeMap<String, Open>,
     waker: Option<Waker>,
     /// The server has begun to answer the call, so that it cannot be in need of anything; or
     /// nobody waits for that any more.
-    is_closed: bool,
-    /// For a message of the server that has not ended.
-    unfinished: Option<Room>,
+    pub(super) is_closed: bool,
+    /// The gateway did not wait for the answer any longer.
+    is_given_up: bool,
+    /// When something was open last.
+    waited_until: Option<Instant>,
+    /// The upstream session that the call was made in.
+    session_id: Option<HeaderValue>,
+    /// What has come of a message that has not ended.
+    pub(super) unfinished: Unfinished,
 }
 
 impl Table {
     fn close(&mut self) {
         self.is_closed = true;
         self.open.clear();
-        self.unfinished = None;
+        self.unfinished.counted = None;
     }
 
     /// Whether one of this size may be asked besides, if it is not open already.
@@ -138,7 +117,7 @@ impl WantedInput {
         self.capabilities == *capabilities
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -158,7 +137,7 @@ impl WantedInput {
             return Err(Unasked::CannotBe);
         }
         let (id, method) = (envelope.id().to_owned(), envelope.method().to_owned());
-        let size = method.len() + params.map_or(0, |params| params.get().len());
+        let size = id.len() + method.len() + params.map_or(0, |params| params.get().len());
         if self.table().takes(&id, size)? == Known::Already {
             return Ok(());
         }
@@ -178,29 +157,24 @@ impl WantedInput {
         Ok(())
     }
 
-    /// Counts the bytes of a message that has not ended. `false` if there is no room for them.
-    pub(in crate::server::gateway) fn holds(&self, bytes: usize) -> bool {
-        let counted = {
-            let mut table = self.table();
-            if bytes <= COUNTED_FROM {
-                table.unfinished = None;
-            }
-            if bytes <= COUNTED_FROM || table.is_closed {
-                return true;
-            }
-            table.unfinished.as_ref().map_or(0, Room::bytes)
-        };
-        if bytes <= counted {
-            return true;
-        }
-        let more = self.budget.room(bytes - counted, || !self.is_closed());
-        let mut table = self.table();
-        let Some(more) = more.filter(|_| !table.is_closed) else { return table.is_closed };
-        match &mut table.unfinished {
-            Some(room) => room.absorb(more),
-            none => *none = Some(more),
-        }
-        true
+    /// Notes in which upstream session the call is made.
+    pub(in crate::server::gateway) fn runs_in(&self, session_id: Option<&HeaderValue>) {
+        self.table().session_id = session_id.cloned();
+    }
+
+    /// The upstream session that it was made in.
+    pub(super) fn session_id(&self) -> Option<HeaderValue> {
+        self.table().session_id.clone()
+    }
+
+    /// Notes that the gateway does not wait for the answer any longer.
+    pub(in crate::server::gateway) fn give_up(&self) {
+        self.table().is_given_up = true;
+    }
+
+    /// Whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.table().is_given_up
     }
 
     /// Notes that the answer to the call has begun: nothing is open any more, and nothing is asked.
@@ -220,17 +194,24 @@ impl WantedInput {
         limit: Duration,
         work: impl Future<Output = Result<T, UpstreamProblem>>,
     ) -> Result<T, UpstreamProblem> {
-        let mut work = std::pin::pin!(work);
-        let mut silent_since = Instant::now();
+        let (mut work, began) = (std::pin::pin!(work), Instant::now());
         loop {
-            let left = limit.saturating_sub(silent_since.elapsed());
-            match tokio::time::timeout(left.min(LOOK_TIME), &mut work).await {
-                Ok(done) => return done,
-                Err(_) if self.is_open() => silent_since = Instant::now(),
-                Err(_) if silent_since.elapsed() >= limit => return Err(UpstreamProblem::TimedOut),
-                Err(_) => {}
+            let left = limit.saturating_sub(self.silent_since(began).elapsed());
+            if left.is_zero() {
+                return Err(UpstreamProblem::TimedOut);
+            }
+            if let Ok(done) = tokio::time::timeout(left.min(LOOK_TIME), &mut work).await {
+                return done;
             }
         }
+    }
+
+    /// Since when the server is silent that said something at this moment: not while it waits for
+    /// the client.
+    pub(in crate::server::gateway) fn silent_since(&self, moment: Instant) -> Instant {
+        let table = self.table();
+        let waited_until = if table.open.is_empty() { table.waited_until } else { Some(Instant::now()) };
+        waited_until.map_or(moment, |waited_until| waited_until.max(moment))
     }
 
     /// Takes a notification of the server that it does not want an answer any more. `false` if
@@ -241,13 +222,16 @@ impl WantedInput {
             return false;
         }
         if let Some(id) = envelope.params().and_then(|params| member(params, "requestId")) {
-            self.table().open.retain(|_, one| one.id != id.get());
+            let mut table = self.table();
+            table.open.retain(|_, one| one.id != id.get());
+            table.waited_until = Some(Instant::now());
         }
         true
     }
 
     /// Whether the server waits for the client.
-    pub(in crate::server::gateway) fn is_open(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
         !self.table().open.is_empty()
     }
 
@@ -295,6 +279,7 @@ impl WantedInput {
             }
         }
         table.open.values_mut().for_each(|one| one.is_told = false);
+        table.waited_until = Some(Instant::now());
         messages
     }
 }
@@ -344,6 +329,27 @@ mod tests {
         let cancelled = br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}"#;
         assert!(wanted.takes_back(cancelled) && !wanted.is_open());
         assert!(!wanted.takes_back(br#"{"jsonrpc":"2.0","method":"notifications/progress"}"#));
+    }
+
+    #[test]
+    fn the_time_of_the_client_is_not_that_of_the_server() {
+        let (wanted, began) = (wanted(), Instant::now());
+        assert_eq!(wanted.silent_since(began), began);
+        for answered in [true, false] {
+            assert!(asks(&wanted, &request("7", "roots/list")).is_ok());
+            let open = wanted.silent_since(began);
+            assert!(open > began && wanted.silent_since(began) >= open, "it goes on");
+            if answered {
+                wanted.answered(&answers(&[("input-1", "{}")]));
+            } else {
+                let cancelled =
+                    br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+                assert!(wanted.takes_back(cancelled));
+            }
+            let ended = wanted.silent_since(began);
+            assert!(ended >= open && wanted.silent_since(began) == ended, "it is over");
+            assert!(wanted.silent_since(Instant::now()) > ended, "it said something since");
+        }
     }
 
     #[test]
