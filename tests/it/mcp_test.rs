@@ -35,7 +35,7 @@ fn finds(companion: &Companion, slug: &str, code: &str, exit: i32, word: &str) {
     );
     assert_eq!((&report["tools"], &report["protocol"]), (&Value::Null, &Value::Null));
     let message = finding["message"].as_str().unwrap();
-    assert!(message.contains(word), "{word} in {message}");
+    assert!(message.contains(word) && !message.contains("ask a workspace admin"), "{word} in {message}");
     assert!(finding["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{finding}");
     let ended = cli(companion, &["mcp", "test", slug]).expect(exit);
     assert_eq!(ended.out, "");
@@ -220,16 +220,33 @@ fn warnings_do_not_fail() {
     );
     let ended = cli(&companion, &["mcp", "test", "up"]).expect(0);
     assert!(ended.out.contains("up works:") && ended.err.matches("warning: ").count() == 2, "{}", ended.err);
+}
 
-    let (companion, _upstream) = scene(|request| {
-        let message = request.json();
-        let error =
-            json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": CANARY}});
-        if message["method"] == "tools/list" { json_answer(&error) } else { mcp_answer(request) }
-    });
-    let report = report(&companion, "up");
-    assert_eq!((&report["ok"], &report["tools"]), (&json!(true), &json!(0)));
-    assert_eq!(report["findings"][0]["code"], "no_tools");
+/// A server may lack its credential without saying so.
+#[test]
+fn headers_that_may_be_dropped_on_the_way() {
+    let of_list = [json!({"error": {"code": -32601, "message": CANARY}}), json!({"result": {"tools": []}})];
+    for (answer, word) in of_list.into_iter().zip(["refuses to list tools", "lists no tools"]) {
+        let (companion, _upstream) = scene(move |request| {
+            let (message, mut answer) = (request.json(), answer.clone());
+            (answer["jsonrpc"], answer["id"]) = (json!("2.0"), message["id"].clone());
+            if message["method"] == "tools/list" { json_answer(&answer) } else { mcp_answer(request) }
+        });
+        companion.set("up", "MY_API_KEY", "a-value-of-some-length");
+        let report = report(&companion, "up");
+        assert_eq!((&report["ok"], &report["tools"]), (&json!(true), &json!(0)));
+        let codes = [&report["findings"][0]["code"], &report["findings"][1]["code"]];
+        assert_eq!(codes, ["no_tools", "underscore_header"], "{report}");
+        assert!(report["findings"][0]["message"].as_str().unwrap().contains(word), "{report}");
+    }
+    for status in ["400 Bad Request", "404 Not Found", "500 Internal Server Error"] {
+        let (companion, _upstream) = scene(move |_| http_answer(status, &[], ""));
+        companion.set("up", "MY_API_KEY", "a-value-of-some-length");
+        let report = report(&companion, "up");
+        assert_eq!(report["findings"][0]["code"], "http_status");
+        let is_said = report["findings"][1]["code"] == "underscore_header";
+        assert_eq!(is_said, !status.starts_with("500"), "{report}");
+    }
 }
 
 #[test]

@@ -95,14 +95,17 @@ pub(super) async fn calls(
     Ok(Json(CallLog { calls: calls.collect(), next }))
 }
 
-/// The values of these parameters, each given once at most.
+/// The values of these parameters, each given once at most, and no others.
 fn parameters<const N: usize>(
     query: Option<&str>,
     names: [&str; N],
 ) -> Result<[Option<String>; N], ApiError> {
     let mut found = [const { None }; N];
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        let Some(at) = names.iter().position(|name| *name == key) else { continue };
+        let Some(at) = names.iter().position(|name| *name == key) else {
+            return Err(ApiError::invalid_request("the query has a parameter that is not known here")
+                .with_hint(format!("known are: {}", names.join(", "))));
+        };
         if found[at].replace(value.into_owned()).is_some() {
             return Err(ApiError::invalid_request(format!("'{}' is given twice in the query", names[at])));
         }
@@ -168,9 +171,11 @@ mod tests {
         assert!((0..60_000).contains(&(now - 86_400_000 - day)), "{day}");
         assert_eq!(beginning("4294967295w").unwrap(), 0);
         assert!(beginning("yesterday").is_err() && beginning("").is_err());
-        let [a, b] = parameters(Some("b=1&c=2"), ["a", "b"]).unwrap();
+        let [a, b] = parameters(Some("b=1"), ["a", "b"]).unwrap();
         assert_eq!((a, b.as_deref()), (None, Some("1")));
-        assert!(parameters(Some("a=1&a=2"), ["a"]).is_err());
+        for refused in ["a=1&a=2", "a=1&c=2", "A=1", "c"] {
+            assert!(parameters(Some(refused), ["a"]).is_err(), "{refused}");
+        }
     }
 
     #[test]

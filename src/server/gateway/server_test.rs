@@ -59,7 +59,10 @@ impl Gateway {
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut findings = Vec::from_iter(test_findings::of_settings(&server));
         match &result {
-            Ok(Answers { names: None, .. }) => findings.push(test_findings::no_tools()),
+            Ok(Answers { names: None, .. }) => findings.extend(test_findings::no_tools(&server, true)),
+            Ok(Answers { names: Some(names), .. }) if names.is_empty() => {
+                findings.extend(test_findings::no_tools(&server, false));
+            }
             Ok(Answers { names: Some(names), .. }) => {
                 findings.extend(test_findings::of_names(workspace, &server, names));
             }

@@ -28,10 +28,15 @@ pub(super) fn of_settings(server: &ServerRow) -> Option<Finding> {
     (!server.enabled).then(|| warning("disabled", "it is disabled: members do not see it", hint))
 }
 
-/// A server that speaks MCP and refuses to list tools.
-pub(super) fn no_tools() -> Finding {
-    let message = "the MCP server answers, but refuses to list tools";
-    warning("no_tools", message, "it may have prompts or resources only, or list tools to other accounts")
+/// A server that speaks MCP and refuses to list tools, or has none.
+pub(super) fn no_tools(server: &ServerRow, refused: bool) -> Vec<Finding> {
+    let message = if refused {
+        "the MCP server answers, but refuses to list tools"
+    } else {
+        "the MCP server answers, but lists no tools"
+    };
+    let hint = "it may have prompts or resources only, or list tools to other accounts";
+    [warning("no_tools", message, hint)].into_iter().chain(of_underscores(server)).collect()
 }
 
 /// Names that are too long for some clients.
@@ -123,14 +128,39 @@ pub(super) fn of_problem(server: &ServerRow, problem: UpstreamProblem) -> Vec<Fi
         UpstreamProblem::Redirect => {
             "store the final URL: a redirect is never followed with a secret in hand".to_owned()
         }
-        UpstreamProblem::Status(404 | 405) => "the path is probably wrong; it often ends in /mcp".to_owned(),
+        UpstreamProblem::Status(404 | 405) => {
+            "the path is probably wrong; it often ends in /mcp. The older transport, HTTP+SSE, is not spoken here"
+                .to_owned()
+        }
         UpstreamProblem::Status(500..) => "the server itself fails; see its log".to_owned(),
         UpstreamProblem::NotMcp => {
             "the URL must be that of a Streamable HTTP endpoint, which often ends in /mcp".to_owned()
         }
         _ => "see the MCP server's own log".to_owned(),
     };
-    vec![error(code, problem.to_string(), hint)]
+    // Who reads this is that admin.
+    let message = problem.to_string().replace("; ask a workspace admin", "");
+    let may_lack_a_header =
+        matches!(problem, UpstreamProblem::Status(400..=499) | UpstreamProblem::NotInitialized);
+    let dropped = of_underscores(server).filter(|_| may_lack_a_header);
+    [error(code, message, hint)].into_iter().chain(dropped).collect()
+}
+
+/// Headers that may have been dropped on the way.
+fn of_underscores(server: &ServerRow) -> Option<Finding> {
+    let dropped: Vec<&SecretRow> =
+        server.secrets.iter().filter(|secret| header(secret).contains('_')).collect();
+    let first = dropped.first()?;
+    let names = dropped.iter().map(|secret| header(secret)).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "the header {names} has an underscore: nginx, gunicorn and Django drop such headers on the way, so the \
+         server may not have seen it"
+    );
+    let hint = format!(
+        "send it in another header: aerostack secrets inject {} {} --mcp-secret",
+        server.slug, first.name
+    );
+    Some(warning("underscore_header", message, hint))
 }
 
 /// 401 or 403: says what was sent, by name.
@@ -149,21 +179,7 @@ fn of_refused_credential(server: &ServerRow) -> Vec<Finding> {
     let hint = format!(
         "check the value and the header: aerostack secrets set {slug} <NAME>, aerostack secrets inject {slug} <NAME>"
     );
-    let mut findings = vec![error("credential_refused", message, hint)];
-    let dropped: Vec<&SecretRow> =
-        server.secrets.iter().filter(|secret| header(secret).contains('_')).collect();
-    if let Some(first) = dropped.first() {
-        let names = dropped.iter().map(|secret| header(secret)).collect::<Vec<_>>().join(", ");
-        findings.push(warning(
-            "underscore_header",
-            format!(
-                "the header {names} has an underscore: nginx, gunicorn and Django drop such headers on the way, so the \
-                 server may not have seen it"
-            ),
-            format!("send it in another header: aerostack secrets inject {slug} {} --mcp-secret", first.name),
-        ));
-    }
-    findings
+    [error("credential_refused", message, hint)].into_iter().chain(of_underscores(server)).collect()
 }
 
 fn header(secret: &SecretRow) -> String {
