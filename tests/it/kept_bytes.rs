@@ -46,11 +46,11 @@ fn reason(answer: &Value) -> &str {
 }
 
 /// Questions of 6 MiB of three calls are more than one token may leave open. Those that hold
-/// next to nothing stay.
+/// less stay.
 #[test]
 fn the_oldest_of_the_largest_goes_when_too_much_is_asked() {
     let scene = Scene::set();
-    let waiting = waiting(&scene, &["ever", "ever", "large", "large", "large"]);
+    let waiting = waiting(&scene, &["ever", "medium", "large", "large", "large"]);
     only_that_is_gone(&scene, &waiting, 2);
 }
 

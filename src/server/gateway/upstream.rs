@@ -264,7 +264,6 @@ impl Upstream {
 
     /// Says by what it is known that the server waits for the client, which does not count.
     pub(super) fn asks(&mut self, wanted: &Arc<WantedInput>) {
-        wanted.runs_in(self.opened().and_then(|opened| opened.id).as_ref());
         self.wanted = Some(Arc::clone(wanted));
     }
 

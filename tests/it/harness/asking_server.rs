@@ -213,9 +213,11 @@ fn result(
             say(socket, &request(&id("a"), "sampling/createMessage", &json!({"messages": []})));
             text(&outcome(&me.wait_for_answer(&id("a"))))
         }
-        "ever" | "large" | "lost" => {
+        "ever" | "medium" | "large" | "lost" => {
             let own = if name == "lost" { json!(LOST) } else { id("a") };
-            say(socket, &form(&own, &"?".repeat(if name == "large" { 6 << 20 } else { 1 })));
+            let sizes = [("medium", 400 << 10), ("large", 6 << 20)];
+            let size = sizes.iter().find(|(tool, _)| *tool == name).map_or(1, |(_, size)| *size);
+            say(socket, &form(&own, &"?".repeat(size)));
             let _ = socket.set_read_timeout(Some(PATIENCE));
             if matches!(socket.read(&mut [0]), Ok(0) | Err(_)) {
                 ended.send(name.to_owned()).unwrap();

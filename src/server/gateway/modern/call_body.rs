@@ -152,7 +152,7 @@ impl Body for CallBody {
         let frame = match &mut this.source {
             None => return Poll::Ready(None),
             Some(Source::Here(body)) => Pin::new(body).poll_frame(context),
-            Some(Source::Kept(pieces)) => match pieces.poll_recv(context) {
+            Some(Source::Kept(pieces)) => match pieces.poll_next(context) {
                 Poll::Ready(Some(Said::TooMuch)) if this.ends.are_reached() => {
                     return Poll::Ready(Some(Ok(Frame::data(this.given_up()))));
                 }
@@ -190,7 +190,7 @@ impl Body for CallBody {
 
 /// Lets a call wait for its client: the answer that its request gets, a JSON-RPC message.
 pub(super) fn park(gateway: &Arc<Gateway>, call: OpenCall, pieces: Pieces, client_id: &str) -> Vec<u8> {
-    if !call.wanted.park() {
+    if !call.wanted.park(pieces.bytes()) {
         return upstream_error(client_id, call.server().slug(), UpstreamProblem::TooMuch);
     }
     let requests = call.wanted.tell();

@@ -293,7 +293,8 @@ mod tests {
         assert!(room(8 << 20).is_none(), "nothing waits that could end for it");
         first.absorb(room(7 << 20).unwrap());
         assert!(first.bytes() == 16 << 20 && room(1).is_none());
+        assert_eq!(budget.held(), 16 << 20);
         drop(first);
-        assert!(room(16 << 20).is_some());
+        assert!(budget.held() == 0 && room(16 << 20).is_some());
     }
 }

@@ -14,7 +14,16 @@ pub(super) struct Unfinished {
     is_parked: bool,
     bytes: usize,
     /// What is counted.
-    pub(super) counted: Option<Room>,
+    counted: Option<Room>,
+    /// For pieces that waited already when the client was told to come back.
+    waiting: Option<Room>,
+}
+
+impl Unfinished {
+    /// Nothing of it is kept any more.
+    pub(super) fn clear(&mut self) {
+        (self.counted, self.waiting) = (None, None);
+    }
 }
 
 impl WantedInput {
@@ -28,16 +37,25 @@ impl WantedInput {
         !is_parked || self.counts_unfinished()
     }
 
-    /// From now on the call waits for its client. `false` if there is no room for what it holds.
-    pub(super) fn park(&self) -> bool {
+    /// From now on the call waits for its client, and so many bytes of pieces with it. `false` if
+    /// there is no room for what it holds.
+    pub(super) fn park(&self, waiting: usize) -> bool {
         self.table().unfinished.is_parked = true;
+        let Some(room) = self.budget().room(waiting, || !self.is_closed()) else { return false };
+        self.table().unfinished.waiting = Some(room);
         self.counts_unfinished()
+    }
+
+    /// Whether it does.
+    pub(super) fn is_parked(&self) -> bool {
+        self.table().unfinished.is_parked
     }
 
     /// Its client is there: what it holds is bounded by the connection, as for all calls.
     pub(super) fn unpark(&self) {
         let mut table = self.table();
-        (table.unfinished.is_parked, table.unfinished.counted) = (false, None);
+        table.unfinished.is_parked = false;
+        table.unfinished.clear();
     }
 
     fn counts_unfinished(&self) -> bool {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use http_body_util::BodyExt;
 use hyper::Response;
@@ -11,7 +12,8 @@ use hyper::header::CONTENT_TYPE;
 use tokio::sync::{Notify, mpsc};
 
 use super::legacy_call::OpenCall;
-use super::parked_calls::{Budget, Room};
+use super::parked_calls::Room;
+use super::wanted_input::WantedInput;
 use crate::server::body::{AnswerBody, BodyError};
 use crate::server::gateway::Gateway;
 use crate::server::gateway::relay::KEEP_ALIVE;
@@ -47,7 +49,7 @@ impl Said {
 pub(super) struct Piece {
     /// As the server said it.
     bytes: Bytes,
-    _room: Room,
+    _room: Option<Room>,
     _counted: Counted,
 }
 
@@ -89,7 +91,22 @@ impl Drop for Counted {
 }
 
 /// What waits.
-pub(super) type Pieces = mpsc::UnboundedReceiver<Said>;
+pub(super) struct Pieces {
+    waiting: mpsc::UnboundedReceiver<Said>,
+    now: Arc<Waiting>,
+}
+
+impl Pieces {
+    /// The next one.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Said>> {
+        self.waiting.poll_recv(context)
+    }
+
+    /// How many bytes there are.
+    pub(super) fn bytes(&self) -> usize {
+        self.now.bytes.load(Ordering::Relaxed)
+    }
+}
 
 /// What a server says, as events, while nobody reads it. Its stream is kept open until it ends,
 /// the receiver is dropped, or the token is not accepted any more.
@@ -101,7 +118,8 @@ pub(super) fn waiting_pieces(
     let (pieces, waiting) = mpsc::unbounded_channel();
     let (project, in_use) = (Arc::clone(&gateway.project), Arc::clone(&gateway.in_use));
     let standing = Standing::new(project, in_use, call.member().clone(), None);
-    let outlet = WaitingPieces { pieces, now: Arc::default(), budget: call.wanted.budget().clone() };
+    let now = Arc::default();
+    let outlet = WaitingPieces { pieces, now: Arc::clone(&now), wanted: Arc::clone(&call.wanted) };
     tokio::task::spawn_local(async move {
         tokio::select! {
             () = standing.lost() => {}
@@ -109,7 +127,7 @@ pub(super) fn waiting_pieces(
             _ = outlet.pass(answering) => {}
         }
     });
-    waiting
+    Pieces { waiting, now }
 }
 
 /// Whether these are events, as far as the head says.
@@ -122,7 +140,7 @@ pub(super) fn is_event_stream(response: &Response<AnswerBody>) -> bool {
 struct WaitingPieces {
     pieces: mpsc::UnboundedSender<Said>,
     now: Arc<Waiting>,
-    budget: Budget,
+    wanted: Arc<WantedInput>,
 }
 
 impl WaitingPieces {
@@ -150,9 +168,16 @@ impl WaitingPieces {
 
     /// Lets a piece wait, and returns when another one may come; `None` when nobody will read it.
     async fn send(&self, bytes: Bytes) -> Option<()> {
-        let Some(room) = self.budget.room(bytes.len(), || !self.pieces.is_closed()) else {
-            let _ = self.pieces.send(Said::TooMuch);
-            return None;
+        // While its client is there, its connection bounds it.
+        let room = if self.wanted.is_parked() {
+            let room = self.wanted.budget().room(bytes.len(), || !self.pieces.is_closed());
+            if room.is_none() {
+                let _ = self.pieces.send(Said::TooMuch);
+                return None;
+            }
+            room
+        } else {
+            None
         };
         // All that is held goes with the receiver.
         let counted = self.now.count(bytes.len());
@@ -173,11 +198,21 @@ fn in_one_line(piece: &[u8]) -> Bytes {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::server::gateway::modern::parked_calls::Budget;
 
     fn outlet() -> (WaitingPieces, Pieces) {
         let (pieces, waiting) = mpsc::unbounded_channel();
-        (WaitingPieces { pieces, now: Arc::default(), budget: Budget::default() }, waiting)
+        let (now, budget) = (Arc::<Waiting>::default(), Budget::default());
+        let wanted = Arc::new(WantedInput::new("tools/call", &json!({"roots": {}}), budget));
+        assert!(wanted.park(0));
+        (WaitingPieces { pieces, now: Arc::clone(&now), wanted }, Pieces { waiting, now })
+    }
+
+    async fn next(waiting: &mut Pieces) -> Option<Said> {
+        std::future::poll_fn(|context| waiting.poll_next(context)).await
     }
 
     fn zeros(length: usize) -> Bytes {
@@ -194,10 +229,10 @@ mod tests {
             let mut last = Box::pin(outlet.send(zeros(length)));
             assert!(tokio::time::timeout(Duration::ZERO, &mut last).await.is_err(), "{length}");
             for _ in 0..count {
-                let Some(Said::Piece(piece)) = waiting.recv().await else { panic!("a piece") };
+                let Some(Said::Piece(piece)) = next(&mut waiting).await else { panic!("a piece") };
                 assert_eq!(piece.bytes.len(), length);
             }
-            assert!(last.await.is_some() && outlet.now.is_empty());
+            assert!(last.await.is_some() && outlet.now.is_empty() && waiting.bytes() == 0);
         }
     }
 
@@ -205,21 +240,38 @@ mod tests {
     async fn what_waits_goes_with_who_reads_it() {
         let (outlet, waiting) = outlet();
         assert!(tokio::time::timeout(Duration::ZERO, outlet.send(zeros(8 << 20))).await.is_err());
-        assert!(outlet.budget.room(9 << 20, || true).is_none());
+        assert!(outlet.wanted.budget().room(9 << 20, || true).is_none());
         drop(waiting);
-        assert!(outlet.budget.room(16 << 20, || true).is_some());
+        assert!(outlet.wanted.budget().room(16 << 20, || true).is_some());
         assert!(outlet.send(zeros(1)).await.is_none());
     }
 
     #[tokio::test]
     async fn more_than_all_there_is_room_for_ends_it() {
         let (outlet, mut waiting) = outlet();
-        let kept = outlet.budget.room(9 << 20, || true).unwrap();
+        let kept = outlet.wanted.budget().room(9 << 20, || true).unwrap();
         assert!(outlet.send(zeros(8 << 20)).await.is_none());
-        assert!(matches!(waiting.recv().await, Some(Said::TooMuch)));
+        assert!(matches!(next(&mut waiting).await, Some(Said::TooMuch)));
         drop(kept);
         let _ = tokio::time::timeout(Duration::ZERO, outlet.send(zeros(8 << 20))).await;
-        assert!(matches!(waiting.recv().await, Some(Said::Piece(_))));
+        assert!(matches!(next(&mut waiting).await, Some(Said::Piece(_))));
+    }
+
+    #[tokio::test]
+    async fn while_the_client_is_there_nothing_is_refused() {
+        let (outlet, mut waiting) = outlet();
+        let kept = outlet.wanted.budget().room(15 << 20, || true).unwrap();
+        outlet.wanted.unpark();
+        let _ = tokio::time::timeout(Duration::ZERO, outlet.send(zeros(8 << 20))).await;
+        assert!(outlet.wanted.holds(8 << 20) && waiting.bytes() == 8 << 20);
+        // It is counted when the call waits again.
+        assert!(!outlet.wanted.park(waiting.bytes()));
+        drop(kept);
+        outlet.wanted.unpark();
+        assert!(!outlet.wanted.park(waiting.bytes() + 1), "8 MiB of a message that has not ended besides");
+        outlet.wanted.unpark();
+        assert!(outlet.wanted.park(waiting.bytes()) && !outlet.wanted.holds((8 << 20) + 1));
+        assert!(matches!(next(&mut waiting).await, Some(Said::Piece(_))));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Table {
     fn close(&mut self) {
         self.is_closed = true;
         self.open.clear();
-        self.unfinished.counted = None;
+        self.unfinished.clear();
     }
 
     /// Whether one of this size may be asked besides, if it is not open already.
@@ -372,6 +372,8 @@ mod tests {
             "x".repeat(SIZE_LIMIT)
         );
         assert_eq!(asks(&wanted, &large), Err(Unasked::TooMuch));
+        let long_id = format!("\"{}\"", "9".repeat(SIZE_LIMIT));
+        assert_eq!(asks(&wanted, &request(&long_id, "roots/list")), Err(Unasked::TooMuch));
         for id in 0..MAX_OPEN {
             assert!(asks(&wanted, &request(&id.to_string(), "roots/list")).is_ok());
         }
