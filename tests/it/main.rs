@@ -65,6 +65,7 @@ mod modern_era;
 mod modern_streams;
 mod network_manners;
 mod odd_answers;
+mod older_client_newer_server;
 mod output;
 mod own_answers;
 mod packed_answers;

@@ -22,7 +22,7 @@ use crate::server::body::AnswerBody;
 use crate::server::store::ServerRow;
 
 /// Levels of log messages (RFC 5424).
-const LOG_LEVELS: [&str; 8] =
+pub(super) const LOG_LEVELS: [&str; 8] =
     ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// How long a look at a session that may be opening just now may take.

@@ -55,6 +55,7 @@ mod side_by_side;
 mod single;
 mod sse;
 mod test_findings;
+mod unasked_events;
 mod upstream;
 mod upstream_body;
 mod upstream_session;

@@ -7,22 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use hyper::body::Frame;
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::answer;
 use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
-use super::event_splitter::{EventSplitter, Fields, Part};
+use super::event_splitter::{Fields, Part};
 use super::message::{Envelope, Kind};
 use super::outward::Outward;
 use super::problem::UpstreamProblem;
 use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
+use super::unasked_events::{Subscribed, UnaskedEvents};
 use super::upstream::Upstream;
-use super::upstream_body::UpstreamBody;
 use super::{Caller, Gateway};
 use crate::server::store::ServerRow;
 
@@ -129,12 +127,14 @@ impl Feed {
 
     async fn attempt(&mut self, server: ServerRow) -> Result<Attempt, UpstreamProblem> {
         let outward = Outward::new(&self.session, &server);
+        let (subscribed, session) = (Subscribed::now(&self.session, &server.id), Arc::clone(&self.session));
         let upstream = Upstream::open(&self.gateway, &self.caller, server, HeaderMap::new())?;
         let response = upstream.listen_after(&self.session, self.last_id.as_ref()).await?;
         let kept = self.session.slot(&upstream.server.id).lock().await.clone();
         self.opened.replace(kept);
         if answer::is_event_stream(&response) {
-            return Ok(Attempt::Again { fruitful: self.copy(&outward, response.into_body()).await });
+            let events = UnaskedEvents::new(&upstream, &session, response.into_body(), subscribed);
+            return Ok(Attempt::Again { fruitful: self.copy(&outward, events).await });
         }
         let status = response.status();
         answer::drain(response).await;
@@ -146,30 +146,24 @@ impl Feed {
 
     /// Passes events on until the stream ends; whether there were any. What is too long to be
     /// held is left out: it could not be told apart from another server's events.
-    async fn copy(&mut self, outward: &Outward, mut body: UpstreamBody) -> bool {
-        let mut splitter = EventSplitter::default();
+    async fn copy(&mut self, outward: &Outward, mut events: UnaskedEvents<'_>) -> bool {
         let (mut fruitful, mut is_answered) = (false, false);
-        while let Some(Ok(frame)) = body.frame().await.map(|frame| frame.map(Frame::into_data)) {
-            let Ok(piece) = frame else { continue };
-            for part in splitter.push(&piece) {
-                let Part::Event(held) = part else { continue };
-                let fields = Fields::of(&held);
-                if let Some(id) = &fields.id {
-                    self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
-                }
-                if let Some(retry) = fields.retry {
-                    self.retry = Duration::from_millis(retry).clamp(SHORTEST_WAIT, MAX_RETRY);
-                }
-                let data = fields.data.as_ref().filter(|data| !data.is_empty() && !is_acknowledgment(data));
-                if let Some(data) = data {
-                    fruitful = true;
-                    is_answered = is_answered || is_answer(data);
-                    if self.caller.member.scope.limits_tools() && !may_hear(data) {
-                        continue;
-                    }
-                    let _ = self.events.send(outward.event(held, &fields)).await;
-                }
+        while let Some(Ok(part)) = events.next().await {
+            let Part::Event(held) = part else { continue };
+            let fields = Fields::of(&held);
+            if let Some(id) = &fields.id {
+                self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
             }
+            if let Some(retry) = fields.retry {
+                self.retry = Duration::from_millis(retry).clamp(SHORTEST_WAIT, MAX_RETRY);
+            }
+            let Some(data) = fields.data.as_ref().filter(|data| !data.is_empty()) else { continue };
+            fruitful = true;
+            is_answered = is_answered || is_answer(data);
+            if self.caller.member.scope.limits_tools() && !may_hear(data) {
+                continue;
+            }
+            let _ = self.events.send(outward.event(held, &fields)).await;
         }
         if is_answered {
             // It was the stream of a request, and nothing more comes on it.
@@ -181,10 +175,4 @@ impl Feed {
 
 fn is_answer(data: &[u8]) -> bool {
     Envelope::parse(data).is_ok_and(|envelope| envelope.kind() == Kind::Response)
-}
-
-/// Whether a message only says that a subscription of the modern era has begun.
-fn is_acknowledgment(data: &[u8]) -> bool {
-    Envelope::parse(data)
-        .is_ok_and(|envelope| envelope.method() == "notifications/subscriptions/acknowledged")
 }

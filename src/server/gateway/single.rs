@@ -17,6 +17,7 @@ use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay::{Passage, pass_scoped_stream, pass_stream, streamed, until_ended};
 use super::sessions::{Scope, Session, UpstreamSession};
+use super::unasked_events::{Subscribed, UnaskedEvents, pass_unasked};
 use super::upstream::{Upstream, passing_headers};
 use super::{Caller, Gateway, LEGACY_VERSIONS, method_not_allowed, scoped_message};
 use crate::server::body::AnswerBody;
@@ -142,17 +143,23 @@ impl Gateway {
             // What comes again was not made for this token's limits: whole lists, for one.
             return method_not_allowed();
         }
+        let subscribed = Subscribed::now(session, &server.id);
         let listening = async {
             let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
-            upstream.listen_after(session, last_event_id).await
+            let response = upstream.listen_after(session, last_event_id).await?;
+            Ok::<_, UpstreamProblem>((upstream, response))
         };
         match listening.await {
-            Ok(response) if answer::is_event_stream(&response) => {
+            Ok((upstream, response)) if answer::is_event_stream(&response) => {
                 let (parts, body) = response.into_parts();
                 let session = Arc::clone(session);
+                let is_modern = upstream.opened().is_some_and(|opened| opened.modern);
                 streamed(&parts.headers, move |outlet| async move {
                     let of = Arc::clone(&session);
-                    if is_scoped {
+                    if is_modern {
+                        let events = UnaskedEvents::new(&upstream, &session, body, subscribed);
+                        until_ended(&of, pass_unasked(&session, events, outlet, is_scoped)).await
+                    } else if is_scoped {
                         until_ended(&of, pass_scoped_stream(session, body, outlet)).await
                     } else {
                         until_ended(&of, pass_stream(session, body, outlet)).await

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::capabilities::Capabilities;
+use super::inward::LOG_LEVELS;
 use super::message::{Envelope, Kind};
 use super::modern::{CancellableCalls, Hearing, Questions, of_initialize};
 use super::naming::{NameInMessage, member};
@@ -37,6 +38,8 @@ pub(super) struct WorkspaceSession {
     /// Ids of requests under way, as they were written, and the server that runs each.
     running: Mutex<HashMap<String, String>>,
     subscriptions: Mutex<HashSet<Subscription>>,
+    /// Tells that they have changed.
+    subscribed: watch::Sender<()>,
     log_level: Mutex<Option<String>>,
     /// Counts the streams that the client opened with GET; only the newest is fed.
     stream: watch::Sender<u64>,
@@ -87,11 +90,14 @@ impl WorkspaceSession {
         if subscriptions.len() < MAX_SUBSCRIPTIONS {
             subscriptions.insert(subscription);
         }
+        drop(subscriptions);
+        self.subscribed.send_replace(());
     }
 
     /// Forgets a subscription, however it was named.
     pub(super) fn unsubscribe(&self, server_id: &str, uri: &str) {
         unpoisoned(&self.subscriptions).retain(|one| one.server_id != server_id || one.uri != uri);
+        self.subscribed.send_replace(());
     }
 
     /// Remembers what a request asks of its server for as long as the session lives, on a route
@@ -101,7 +107,7 @@ impl WorkspaceSession {
         let uri = || text("uri").map(|uri| uri.text.into_owned());
         match envelope.method() {
             "logging/setLevel" => {
-                if let Some(level) = text("level") {
+                if let Some(level) = text("level").filter(|level| LOG_LEVELS.contains(&level.text.as_ref())) {
                     self.set_log_level(&level.text);
                 }
             }
@@ -123,6 +129,11 @@ impl WorkspaceSession {
     pub(super) fn subscriptions(&self, server_id: &str) -> HashSet<String> {
         let subscriptions = unpoisoned(&self.subscriptions);
         subscriptions.iter().filter(|one| one.server_id == server_id).map(|one| one.uri.clone()).collect()
+    }
+
+    /// Tells each change of what the client subscribed to.
+    pub(super) fn subscribed(&self) -> watch::Receiver<()> {
+        self.subscribed.subscribe()
     }
 
     /// Whether the client knows this resource without the slug only.

@@ -66,4 +66,4 @@ const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// Member of `_meta`: who the server is.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Member of `_meta`: the subscription that a notification belongs to.
-const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+pub(super) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

@@ -15,6 +15,8 @@ use super::check::encoded;
 pub(in crate::server::gateway) const PARAM_PREFIX: &str = "mcp-param-";
 /// How long a server's schemas are believed, unless it refuses a call because of a header.
 const KEPT_FOR: Duration = Duration::from_mins(5);
+/// How long it is remembered that they could not be read.
+const FAILED_FOR: Duration = Duration::from_secs(30);
 /// Servers that are remembered.
 const CAPACITY: usize = 1024;
 /// Deepest property that is looked at.
@@ -153,7 +155,7 @@ pub(in crate::server::gateway) struct KnownSchemas(Mutex<HashMap<String, Known>>
 
 struct Known {
     fingerprint: [u8; 32],
-    since: Instant,
+    until: Instant,
     tools: Arc<Map<String, Value>>,
 }
 
@@ -165,7 +167,7 @@ impl KnownSchemas {
         fingerprint: &[u8; 32],
     ) -> Option<Arc<Map<String, Value>>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |known: &&Known| known.fingerprint == *fingerprint && known.since.elapsed() < KEPT_FOR;
+        let fits = |known: &&Known| known.fingerprint == *fingerprint && Instant::now() < known.until;
         known.get(server_id).filter(fits).map(|known| Arc::clone(&known.tools))
     }
 
@@ -176,12 +178,27 @@ impl KnownSchemas {
         fingerprint: [u8; 32],
         tools: Arc<Map<String, Value>>,
     ) {
+        self.keep_until(server_id, fingerprint, tools, Instant::now() + KEPT_FOR);
+    }
+
+    /// Remembers that they could not be read, so that not each call waits for them.
+    pub(in crate::server::gateway) fn keep_none(&self, server_id: &str, fingerprint: [u8; 32]) {
+        self.keep_until(server_id, fingerprint, Arc::default(), Instant::now() + FAILED_FOR);
+    }
+
+    fn keep_until(
+        &self,
+        server_id: &str,
+        fingerprint: [u8; 32],
+        tools: Arc<Map<String, Value>>,
+        until: Instant,
+    ) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= CAPACITY {
-            known.retain(|_, one| one.since.elapsed() < KEPT_FOR);
+            known.retain(|_, one| Instant::now() < one.until);
         }
         if known.len() < CAPACITY {
-            known.insert(server_id.to_owned(), Known { fingerprint, since: Instant::now(), tools });
+            known.insert(server_id.to_owned(), Known { fingerprint, until, tools });
         }
     }
 

@@ -17,9 +17,10 @@ use super::speak::with_meta;
 use crate::server::gateway::LEGACY_VERSIONS;
 use crate::server::gateway::answer::{self, Answer, LIST_LIMIT, Whole};
 use crate::server::gateway::capabilities::Capabilities;
-use crate::server::gateway::listing::own_request_id;
+use crate::server::gateway::inward::LOG_LEVELS;
+use crate::server::gateway::listing::{LIST_TIME, own_request_id};
 use crate::server::gateway::message::Envelope;
-use crate::server::gateway::naming::member;
+use crate::server::gateway::naming::{NameInMessage, member};
 use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem, rpc_error};
 use crate::server::gateway::sessions::{Session, UpstreamSession};
 use crate::server::gateway::upstream::Upstream;
@@ -81,8 +82,7 @@ impl Upstream {
             envelope.method(),
             "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
         ) {
-            // Not in the modern era. Subscriptions are asked for when the client listens.
-            return Ok(empty_result(envelope.id()));
+            return Ok(own_answer(&envelope));
         }
         if envelope.is_modern() {
             let response = self.post_modern(message, HeaderMap::new(), self.patience()).await?;
@@ -102,7 +102,10 @@ impl Upstream {
         message: &[u8],
     ) -> Result<Answer, UpstreamProblem> {
         let capabilities = session.workspace.client_capabilities(&session.initialize).to_string();
-        let told: Bytes = with_meta(message, &capabilities, None).ok_or(UpstreamProblem::NotMcp)?.into();
+        // In this era the level goes with each request, and without one there is no log.
+        let level = session.workspace.log_level();
+        let told: Bytes =
+            with_meta(message, &capabilities, level.as_deref()).ok_or(UpstreamProblem::NotMcp)?.into();
         if envelope.method() != "tools/call" {
             let response = self.post_modern(told, HeaderMap::new(), self.patience()).await?;
             return self.sorted(session, answer::of_request(response).await?).await;
@@ -128,7 +131,7 @@ impl Upstream {
         let call = envelope.params().and_then(|params| serde_json::from_str::<Call>(params.get()).ok());
         let mut headers = HeaderMap::new();
         if let Some(call) = call {
-            let schemas = self.tool_schemas().await?;
+            let schemas = self.known_tool_schemas().await;
             match schemas.get(&call.name).map(ParamHeaders::of_schema) {
                 Some(Ok(marks)) => headers = marks.headers(call.arguments.as_ref()),
                 Some(Err(_)) => {
@@ -143,12 +146,29 @@ impl Upstream {
         answer::of_request(response).await
     }
 
-    /// The input schemas of the server's tools, by name; only those with a mark in them.
-    async fn tool_schemas(&self) -> Result<Arc<Map<String, Value>>, UpstreamProblem> {
+    /// The input schemas of the server's tools, by name; only those with a mark in them. A list that
+    /// cannot be had in time is no reason not to make a call: without its headers, a call that
+    /// needs them is refused before it runs.
+    async fn known_tool_schemas(&self) -> Arc<Map<String, Value>> {
         let fingerprint = self.fingerprint();
         if let Some(known) = self.schemas().find(&self.server.id, &fingerprint) {
-            return Ok(known);
+            return known;
         }
+        let listed = tokio::time::timeout(LIST_TIME, self.tool_schemas());
+        match listed.await.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            Ok(tools) => {
+                self.schemas().keep(&self.server.id, fingerprint, Arc::clone(&tools));
+                tools
+            }
+            Err(problem) => {
+                tracing::debug!(server = %self.server.slug, %problem, "a list of tools could not be read");
+                self.schemas().keep_none(&self.server.id, fingerprint);
+                Arc::default()
+            }
+        }
+    }
+
+    async fn tool_schemas(&self) -> Result<Arc<Map<String, Value>>, UpstreamProblem> {
         let mut tools = Map::new();
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
@@ -171,9 +191,7 @@ impl Upstream {
             }
             cursor = next;
         }
-        let tools = Arc::new(tools);
-        self.schemas().keep(&self.server.id, fingerprint, Arc::clone(&tools));
-        Ok(tools)
+        Ok(Arc::new(tools))
     }
 
     /// Passes an answer on. One that no server of the modern era gives means that the server
@@ -191,9 +209,18 @@ impl Upstream {
     }
 }
 
-/// An empty result.
-fn empty_result(id: &str) -> Answer {
-    Answer::Whole(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into())
+/// The answer to a request that the modern era does not have. The level goes with each request, and
+/// subscriptions with the stream.
+fn own_answer(envelope: &Envelope<'_>) -> Answer {
+    let id = envelope.id();
+    let level = envelope.params().and_then(|params| NameInMessage::find(params, &["level"]));
+    let is_level = level.is_some_and(|level| LOG_LEVELS.contains(&level.text.as_ref()));
+    let body = if envelope.method() == "logging/setLevel" && !is_level {
+        rpc_error(id, INVALID_PARAMS, "params.level is none of the log levels")
+    } else {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into_bytes()
+    };
+    Answer::Whole(StatusCode::OK, body.into())
 }
 
 /// The answer to an `initialize` out of an answer to `server/discover`.
