@@ -1,8 +1,9 @@
 //! How often a token may ask. Each token has two quotas: its tool calls, and all other
-//! requests; a third one bounds guesses at names of servers. A quota is a bucket that holds a minute's worth and fills evenly. Buckets are kept
-//! in this process only, and a full one is not kept at all.
+//! requests; a third one bounds guesses at names of servers. A quota is a number of requests in
+//! a minute, whenever the minute begins. What was taken is kept in this process only, and for a
+//! minute.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,12 +16,15 @@ use crate::server::auth::Member;
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 
-const MINUTE_MICROS: u64 = 60_000_000;
+/// Requests are counted by slices of time of so many microseconds.
+const SLICE_MICROS: u64 = 250_000;
+/// Slices in a minute.
+const SLICES: u64 = 240;
 /// Requests a minute that are no tool calls: at least so many, or five for each call. So many
 /// may also ask for servers that are not there.
 const OTHER_REQUESTS: u32 = 600;
 const SHARDS: usize = 16;
-/// Buckets of one shard at which the full ones are looked for and dropped.
+/// Windows of one shard at which the empty ones are looked for and dropped.
 const SWEEP_AT: usize = 256;
 /// JSON-RPC code of the refusal: "limit exceeded", as other JSON-RPC services have it.
 const LIMIT_EXCEEDED: i32 = -32005;
@@ -68,10 +72,44 @@ struct Standing {
     wait: u64,
 }
 
-/// A bucket is one number: the moment at which it is full again.
-type Shard = HashMap<(String, Quota), u64>;
+/// The requests of the last minute.
+#[derive(Default)]
+struct Window {
+    /// Slices of time in which any were taken, and how many, the oldest first.
+    taken: VecDeque<(u64, u32)>,
+    total: u32,
+}
 
-/// The buckets of all tokens.
+impl Window {
+    /// Forgets what was taken a minute ago or earlier.
+    fn forget(&mut self, now: u64) {
+        let slice = now / SLICE_MICROS;
+        while let Some((_, count)) = self.taken.pop_front_if(|(taken, _)| *taken + SLICES <= slice) {
+            self.total -= count;
+        }
+    }
+
+    fn take(&mut self, now: u64) {
+        let slice = now / SLICE_MICROS;
+        match self.taken.back_mut() {
+            Some((taken, count)) if *taken >= slice => *count += 1,
+            _ => self.taken.push_back((slice, 1)),
+        }
+        self.total += 1;
+    }
+
+    fn standing(&self, limit: u32, now: u64) -> Standing {
+        let forgotten_in =
+            |taken: Option<&(u64, u32)>| taken.map_or(0, |(slice, _)| (slice + SLICES) * SLICE_MICROS - now);
+        let remaining = limit.saturating_sub(self.total);
+        let wait = if remaining == 0 { forgotten_in(self.taken.front()) } else { 0 };
+        Standing { limit, remaining, full_in: forgotten_in(self.taken.back()), wait }
+    }
+}
+
+type Shard = HashMap<(String, Quota), Window>;
+
+/// What all tokens took.
 pub(super) struct RateLimits {
     start: Instant,
     shards: [Mutex<Shard>; SHARDS],
@@ -113,21 +151,30 @@ impl RateLimits {
     }
 
     fn look(&self, token_id: &str, quota: Quota, limit: u32, now: u64) -> Standing {
-        let full_at = self.shard(token_id).get(&(token_id.to_owned(), quota)).copied();
-        standing(limit, full_at.unwrap_or_default().max(now), now)
+        match self.shard(token_id).get_mut(&(token_id.to_owned(), quota)) {
+            Some(window) => {
+                window.forget(now);
+                window.standing(limit, now)
+            }
+            None => Window::default().standing(limit, now),
+        }
     }
 
     fn count(&self, token_id: &str, quota: Quota, limit: u32, now: u64) -> Standing {
         let mut shard = self.shard(token_id);
-        let full_at = shard.get(&(token_id.to_owned(), quota)).copied().unwrap_or_default().max(now);
-        let standing = standing(limit, full_at, now);
-        if standing.wait > 0 {
-            return standing;
+        let key = (token_id.to_owned(), quota);
+        if shard.len() >= SWEEP_AT && !shard.contains_key(&key) {
+            shard.retain(|_, window| {
+                window.forget(now);
+                window.total > 0
+            });
         }
-        if shard.len() >= SWEEP_AT {
-            shard.retain(|_, full_at| *full_at > now);
+        let window = shard.entry(key).or_default();
+        window.forget(now);
+        let standing = window.standing(limit, now);
+        if standing.wait == 0 {
+            window.take(now);
         }
-        shard.insert((token_id.to_owned(), quota), full_at + interval(limit));
         standing
     }
 
@@ -136,20 +183,6 @@ impl RateLimits {
         let Some(limit) = Quota::Calls.of(member).filter(|_| !headers.contains_key(LIMIT)) else { return };
         self.look(&member.token_id, Quota::Calls, limit, self.now()).write(headers);
     }
-}
-
-/// Microseconds in which a bucket gains one request.
-fn interval(limit: u32) -> u64 {
-    MINUTE_MICROS / u64::from(limit.max(1))
-}
-
-fn standing(limit: u32, full_at: u64, now: u64) -> Standing {
-    let interval = interval(limit);
-    let full_in = full_at.saturating_sub(now);
-    let room = (interval * u64::from(limit)).saturating_sub(full_in);
-    let remaining = u32::try_from(room / interval).unwrap_or(limit);
-    let wait = interval.saturating_sub(room);
-    Standing { limit, remaining, full_in, wait }
 }
 
 impl Standing {
@@ -184,18 +217,24 @@ mod tests {
     const SECOND: u64 = 1_000_000;
 
     #[test]
-    fn a_minute_s_worth_at_once_then_evenly() {
+    fn so_many_in_any_minute() {
         let limits = RateLimits::new();
+        let count = |now| limits.count("t", Quota::Calls, 120, now);
         for taken in 0..120 {
-            let standing = limits.count("t", Quota::Calls, 120, 0);
+            let standing = count(u64::from(taken) * SECOND / 12);
             assert_eq!((standing.remaining, standing.wait), (120 - taken, 0));
         }
-        let empty = limits.count("t", Quota::Calls, 120, 0);
-        assert_eq!(empty, Standing { limit: 120, remaining: 0, full_in: 60 * SECOND, wait: SECOND / 2 });
+        // The last ones were taken after 9.75 s and later.
+        let empty = Standing { limit: 120, remaining: 0, full_in: 59_750_000, wait: 50 * SECOND };
+        assert_eq!(count(10 * SECOND), empty);
         // A refused request costs nothing.
-        assert_eq!(limits.count("t", Quota::Calls, 120, SECOND / 2).wait, 0);
-        assert_eq!(limits.count("t", Quota::Calls, 120, SECOND / 2).wait, SECOND / 2);
-        assert_eq!(limits.count("t", Quota::Calls, 120, 200 * SECOND).remaining, 120);
+        assert_eq!(count(60 * SECOND - 1).wait, 1);
+        for _ in 0..3 {
+            assert_eq!(count(60 * SECOND).wait, 0, "those of the first quarter of a second");
+        }
+        assert_eq!(count(60 * SECOND).wait, SECOND / 4);
+        let full = count(200 * SECOND);
+        assert_eq!(full, Standing { limit: 120, remaining: 120, full_in: 0, wait: 0 });
     }
 
     #[test]
@@ -208,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn full_buckets_are_not_kept() {
+    fn empty_windows_are_not_kept() {
         let limits = RateLimits::new();
         for number in 0..100_000_u64 {
-            limits.count(&format!("t{number}"), Quota::Calls, 120, number * SECOND / 100);
+            limits.count(&format!("t{number}"), Quota::Calls, 120, number * SECOND / 4);
         }
         let kept: usize = limits.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
         assert!(kept <= SHARDS * (SWEEP_AT + 1), "{kept}");
