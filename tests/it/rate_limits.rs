@@ -133,7 +133,11 @@ fn names_of_servers_cannot_be_guessed_without_a_limit() {
     assert_eq!(refusal.json()["error"]["code"], -32005);
     assert_eq!(whole.send(&message("ping", &json!({})), &[]).status, 429, "the guesses count");
     let echo = || single.send(&message("tools/call", &json!({"name": "echo"})), &[]);
-    assert_eq!((echo().status, call(&whole, &json!(1)).status), (200, 200), "calls have a quota of their own");
+    assert_eq!(
+        (echo().status, call(&whole, &json!(1)).status),
+        (200, 200),
+        "calls have a quota of their own"
+    );
     // After 600 guesses a right name is not told apart from a wrong one, not even by a tool call.
     let wrong = (0..4).map(guess).last().unwrap();
     let right = echo();
