@@ -64,17 +64,24 @@ fn a_cut_answer_becomes_one_error() {
     }
 }
 
+/// The data of the events of a stream.
+fn data_of(text: &[u8]) -> Vec<Vec<u8>> {
+    let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.filter_map(|line| line.strip_prefix(b"data: ")).map(<[u8]>::to_vec).collect()
+}
+
 #[test]
 fn a_long_answer_that_is_cut_does_not_end_cleanly() {
     let stage = ByHand::start();
-    let long = "x".repeat(3 << 20);
+    let begun = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":["{}"#, "x".repeat(3 << 20));
     for (slug, tool) in BOTH_ROUTES {
         let session = stage.session(slug);
-        let begun = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":["{long}"#);
-        for bytes in [
-            format!("{JSON_HEAD}Content-Length: 5000000\r\n\r\n{begun}"),
-            format!("{EVENTS_HEAD}Connection: close\r\n\r\ndata: {begun}"),
+        for head in [
+            format!("{JSON_HEAD}Content-Length: 5000000\r\n\r\n"),
+            // The end of the connection is the only sign of the end.
+            format!("{JSON_HEAD}Connection: close\r\n\r\n"),
         ] {
+            let bytes = format!("{head}{begun}");
             let client = Client::call(&session, tool);
             let mut upstream = stage.socket();
             thread::scope(|scope| {
@@ -90,4 +97,50 @@ fn a_long_answer_that_is_cut_does_not_end_cleanly() {
             });
         }
     }
+}
+
+/// Events can be ended: half an answer is one that the client does not understand, and then comes an error.
+#[test]
+fn a_long_event_that_is_cut_is_followed_by_one_error() {
+    let stage = ByHand::start();
+    let long = "x".repeat(3 << 20);
+    let begun = format!(r#"data: {{"jsonrpc":"2.0","id":1,"result":{{"content":["{long}"#);
+    for (slug, tool) in BOTH_ROUTES {
+        let session = stage.session(slug);
+        // In the midst of a line, and after one.
+        for end in ["", "\n", "\r\n", "\r"] {
+            let bytes = format!("{EVENTS_HEAD}Connection: close\r\n\r\n{begun}{end}");
+            let client = Client::call(&session, tool);
+            let mut upstream = stage.socket();
+            let text = thread::scope(|scope| {
+                scope.spawn(move || upstream.write_all(bytes.as_bytes()).unwrap());
+                Client::answered(client).rest().unwrap()
+            });
+            let tail = String::from_utf8_lossy(&text[begun.len() + end.len()..]).into_owned();
+            assert!(tail.starts_with("\n\nevent: message\ndata: {"), "{end:?}: {tail}");
+            let data = data_of(&text);
+            assert_eq!(data.len(), 2, "{end:?}");
+            assert!(serde_json::from_slice::<serde_json::Value>(&data[0]).is_err());
+            let error: serde_json::Value = serde_json::from_slice(&data[1]).unwrap();
+            assert_eq!((&error["id"], &error["error"]["data"]["reason"]), (&json!(1), &json!("cut")));
+        }
+    }
+    let calls = crate::analytics::logged(&stage.companion, 8);
+    assert!(calls.iter().all(|call| call["outcome"] == "cut"), "{calls:?}");
+}
+
+/// One after whose event the client can go on by itself, on the route of one server, is cut as it is.
+#[test]
+fn a_long_event_that_the_client_can_ask_for_again_is_cut() {
+    let stage = ByHand::start();
+    let long = "x".repeat(3 << 20);
+    let bytes = format!(
+        "{EVENTS_HEAD}Connection: close\r\n\r\nid: 7\ndata:\n\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"a\":\"{long}"
+    );
+    let client = Client::call(&stage.session(Some("hand")), "echo");
+    let mut upstream = stage.socket();
+    thread::scope(|scope| {
+        scope.spawn(move || upstream.write_all(bytes.as_bytes()).unwrap());
+        assert!(Client::answered(client).rest().is_err());
+    });
 }

@@ -302,6 +302,7 @@ fn other_refusals_are_passed_on_and_not_sent_again() {
     for (status, body, code) in [
         ("400 Bad Request", refusal, -32602),
         ("409 Conflict", refusal, -32602),
+        ("404 Not Found", refusal, -32602),
         ("400 Bad Request", "not JSON", -32603),
         ("429 Too Many Requests", "later", -32603),
         ("500 Internal Server Error", refusal, -32603),

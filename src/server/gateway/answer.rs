@@ -12,7 +12,7 @@ use hyper::{Response, StatusCode};
 
 use super::message::Envelope;
 use super::outward::is_same_id;
-use super::problem::UpstreamProblem;
+use super::problem::{INVALID_REQUEST, SESSION_NOT_FOUND, UpstreamProblem};
 use super::sse::EventReader;
 use super::upstream_body::UpstreamBody;
 
@@ -116,23 +116,34 @@ pub(super) async fn of_request(response: Response<UpstreamBody>) -> Result<Answe
     }
 }
 
-/// Sorts the answer to a request inside an upstream session; `None` if the upstream says
-/// that the session is lost: 404, or 400 with -32000 and words of that kind. A server that says
-/// something else in this way has perhaps done its work.
+/// Sorts the answer to the request with this id inside an upstream session; `None` if the upstream
+/// says that the session is lost: 404, or 400 with -32000 and words of that kind. A server that
+/// says something else in this way has perhaps done its work.
 pub(super) async fn of_session_request(
     response: Response<UpstreamBody>,
+    id: &str,
 ) -> Result<Option<Answer>, UpstreamProblem> {
     match response.status() {
-        StatusCode::NOT_FOUND => {
-            drain(response).await;
-            Ok(None)
-        }
+        StatusCode::NOT_FOUND => match of_request(response).await {
+            Ok(Answer::Whole(status, body)) if is_about_the_request(&body, id) => {
+                Ok(Some(Answer::Whole(status, body)))
+            }
+            _ => Ok(None),
+        },
         StatusCode::BAD_REQUEST => match of_request(response).await? {
             Answer::Whole(_, body) if speaks_of_a_session(&body) => Ok(None),
             answer => Ok(Some(answer)),
         },
         _ => of_request(response).await.map(Some),
     }
+}
+
+/// Whether an error that came with 404 is the answer to this very request: with its id, and none of
+/// the codes that servers have for a lost session.
+fn is_about_the_request(body: &[u8], id: &str) -> bool {
+    let of_sessions = [SERVER_ERROR, SESSION_NOT_FOUND, INVALID_REQUEST];
+    let has_id = Envelope::parse(body).is_ok_and(|answer| is_same_id(answer.id(), id));
+    has_id && error_code(body).is_some_and(|code| !of_sessions.contains(&code))
 }
 
 /// Whether an error says that there is no such session, or none at all.

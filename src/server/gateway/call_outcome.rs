@@ -25,6 +25,9 @@ pub(super) struct AnswerReader {
     too_long: bool,
     last_was_cr: bool,
     found: Option<Outcome>,
+    /// An answer has passed that is too long to be looked into. What comes after it may say that
+    /// it broke off.
+    long_answer: bool,
     /// The client knows an event after which it can ask for the rest.
     can_go_on: bool,
 }
@@ -47,7 +50,16 @@ impl AnswerReader {
             _ => Form::Unreadable,
         };
         let (message, line) = (Vec::new(), Vec::new());
-        Self { form, message, line, too_long: false, last_was_cr: false, found: None, can_go_on: false }
+        Self {
+            form,
+            message,
+            line,
+            too_long: false,
+            last_was_cr: false,
+            found: None,
+            long_answer: false,
+            can_go_on: false,
+        }
     }
 
     /// Looks at a piece.
@@ -64,7 +76,7 @@ impl AnswerReader {
 
     /// What an event has said so far that is the answer.
     pub(super) fn found(&self) -> Option<Outcome> {
-        self.found
+        self.found.or(self.long_answer.then_some(Outcome::Success))
     }
 
     /// What the whole answer says.
@@ -74,6 +86,7 @@ impl AnswerReader {
             (None, Form::Unreadable) => Outcome::Success,
             (None, Form::Json) if self.too_long => Outcome::Success,
             (None, Form::Json) => outcome_of(&self.message).unwrap_or(Outcome::Upstream(NO_ANSWER)),
+            (None, Form::Events) if self.long_answer => Outcome::Success,
             (None, Form::Events) if self.can_go_on => Outcome::GoesOn,
             (None, Form::Events) => Outcome::Upstream(NO_ANSWER),
         }
@@ -108,11 +121,11 @@ impl AnswerReader {
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
             let too_long = std::mem::take(&mut self.too_long);
-            self.found = if too_long {
-                begins_as_answer(&message).then_some(Outcome::Success)
+            if too_long {
+                self.long_answer |= begins_as_answer(&message);
             } else {
-                outcome_of(&message)
-            };
+                self.found = outcome_of(&message);
+            }
         } else if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
             self.too_long |= !(keep(&mut self.message, data) && keep(&mut self.message, b"\n"));
@@ -216,6 +229,9 @@ mod tests {
         assert_eq!(read("text/event-stream", None, &unfinished, 9), Outcome::Upstream("no_answer"));
         let long = format!("data: {}\n\n", TOOL.replace("[]", &format!("[\"{}\"]", "x".repeat(LOOK_LIMIT))));
         assert_eq!(read("text/event-stream", None, &long, 1000), Outcome::Success);
+        let cut = String::from_utf8(upstream_error("1", "up", UpstreamProblem::Cut)).unwrap();
+        let half = format!("{}\n\ndata: {cut}\n\n", &long[..long.len() - 9]);
+        assert_eq!(read("text/event-stream", None, &half, 1000), Outcome::Upstream("cut"));
         let note = long.replace("\"result\"", "\"method\":\"x\",\"params\"");
         let unanswered = Outcome::Upstream("no_answer");
         assert_eq!(read("text/event-stream", None, &note, 1000), unanswered);

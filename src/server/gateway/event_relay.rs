@@ -43,8 +43,6 @@ enum End {
     Clean,
     /// It broke.
     Cut,
-    /// In the midst of an event that was passing in pieces.
-    InPieces,
     /// Nothing came for too long.
     Silent,
     /// Other secrets of the server are in use.
@@ -64,6 +62,8 @@ pub(super) struct EventRelay {
     problem: UpstreamProblem,
     /// Whether the last part was a piece of a long event.
     in_pieces: bool,
+    /// Whether that event is the answer.
+    in_long_answer: bool,
     /// The id of the request as the server knows it.
     pub(super) awaited: String,
     /// What the server wants of the client before it answers.
@@ -82,6 +82,7 @@ impl EventRelay {
             at_start: true,
             problem: UpstreamProblem::Cut,
             in_pieces: false,
+            in_long_answer: false,
             passage,
             outlet,
             answered,
@@ -111,13 +112,7 @@ impl EventRelay {
         let relaying = until_cancelled(word, Box::pin(self.relay(first)));
         match gateway.while_served(&caller, &server, relaying).await {
             Some(ended) => ended.unwrap_or(Ok(())),
-            None if self.in_pieces => Err(BrokenOff),
-            None if self.answered => Ok(()),
-            None => {
-                let error = event(&self.passage.failure(UpstreamProblem::Removed));
-                self.outlet.send(error).await;
-                Ok(())
-            }
+            None => self.end_with(UpstreamProblem::Removed).await,
         }
     }
 
@@ -135,39 +130,35 @@ impl EventRelay {
             if let Some(body) = connection.take() {
                 let before = self.last_id.clone();
                 let end = self.copy(body).await;
-                if end == End::InPieces {
-                    let _ = self.passage.failure(UpstreamProblem::Cut);
-                    return Err(BrokenOff);
-                }
                 if self.asked.is_some() {
                     continue;
-                }
-                if self.answered {
-                    return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
                 }
                 let given_up = match end {
                     _ if self.problem == UpstreamProblem::NotMcp => Some(self.problem),
                     End::Silent => Some(UpstreamProblem::TimedOut),
                     End::Outdated => Some(UpstreamProblem::SecretsChanged),
                     End::TooMuch => Some(UpstreamProblem::TooMuch),
-                    End::Clean | End::Cut | End::InPieces => None,
+                    End::Clean | End::Cut => None,
                 };
-                if let Some(problem) = given_up {
-                    let error = event(&self.passage.failure(problem));
-                    self.outlet.send(error).await;
-                    return Ok(());
+                let client_can_go_on = self.passage.workspace.is_none() && self.last_id.is_some();
+                if self.in_pieces && !(given_up.is_none() && client_can_go_on) {
+                    return self.end_with(given_up.unwrap_or(UpstreamProblem::Cut)).await;
                 }
-                if self.passage.workspace.is_none() && self.last_id.is_some() {
-                    // The client knows where to go on.
-                    return Ok(());
+                if self.answered && !self.in_pieces {
+                    return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
+                }
+                if let Some(problem) = given_up {
+                    return self.end_with(problem).await;
+                }
+                if client_can_go_on {
+                    // It knows where. An event that is not complete is none to it.
+                    return if self.in_pieces { Err(BrokenOff) } else { Ok(()) };
                 }
                 advanced = self.last_id != before;
             }
             fruitless = if advanced { 0 } else { fruitless + 1 };
             if self.last_id.is_none() || fruitless >= MAX_FRUITLESS || resumes >= MAX_RESUMES {
-                let error = event(&self.passage.failure(UpstreamProblem::Cut));
-                self.outlet.send(error).await;
-                return Ok(());
+                return self.end_with(UpstreamProblem::Cut).await;
             }
             self.pause(wait_before(resumes, self.retry)).await;
             resumes += 1;
@@ -178,6 +169,19 @@ impl EventRelay {
                 Err(_) => fruitless = MAX_FRUITLESS,
             }
         }
+    }
+
+    /// Ends the stream with an error, if its answer has not gone out whole. Half a long answer is
+    /// ended like an event: what the client then reads is no message to it, but the error is.
+    async fn end_with(&mut self, problem: UpstreamProblem) -> Result<(), BrokenOff> {
+        if self.answered && !self.in_long_answer {
+            return if self.in_pieces { Err(BrokenOff) } else { Ok(()) };
+        }
+        let error = event(&self.passage.failure(problem));
+        // Whichever line end the server uses, these are the end of a line and an empty one.
+        let event_end: &[u8] = if self.in_pieces { b"\n\n" } else { b"" };
+        self.outlet.send([event_end, &error].concat()).await;
+        Ok(())
     }
 
     /// Waits as long as the server wants, with signs of life.
@@ -217,6 +221,7 @@ impl EventRelay {
                         self.pass(part).await;
                     }
                     self.in_pieces = splitter.is_passing();
+                    self.in_long_answer &= self.in_pieces;
                     if !has_room {
                         return End::TooMuch;
                     }
@@ -225,16 +230,15 @@ impl EventRelay {
                     }
                 }
                 Ok(Err(_)) => {}
-                Err(_) if splitter.is_passing() => return End::InPieces,
                 Err(_) if body.is_outdated() => return End::Outdated,
                 Err(_) => return End::Cut,
             }
         }
-        if splitter.is_passing() {
-            return End::InPieces;
-        }
         let rest = splitter.rest();
-        if !rest.trim_ascii().is_empty() && self.is_answer(Fields::of(&rest).data.as_deref()) {
+        if !self.in_pieces
+            && !rest.trim_ascii().is_empty()
+            && self.is_answer(Fields::of(&rest).data.as_deref())
+        {
             // Some servers leave out the last empty line.
             self.pass(Part::Event([rest.as_slice(), b"\n\n"].concat())).await;
         }
@@ -270,6 +274,7 @@ impl EventRelay {
             Part::Piece(piece) => {
                 let is_first = !std::mem::replace(&mut self.in_pieces, true);
                 if is_first && is_long_answer(&piece) {
+                    self.in_long_answer = true;
                     self.note_answer();
                 }
                 return self.send(piece).await;

@@ -68,8 +68,10 @@ impl Passage {
         let (request_id, server) = (&self.caller.request_id, &self.upstream.server.slug);
         tracing::warn!(request_id, server = %server, token = %self.caller.member.token_id, %problem, "a call failed");
         let wanted = self.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref());
-        if let Some(wanted) = wanted.filter(|_| problem.is_given_up()) {
-            wanted.give_up();
+        match wanted {
+            _ if !problem.is_given_up() => {}
+            Some(wanted) => wanted.give_up(),
+            None => self.upstream.call_off(&self.id),
         }
         upstream_error(&self.id, server.as_str(), problem)
     }
@@ -205,22 +207,34 @@ fn nothing() -> Response<AnswerBody> {
     streamed(&events(), |_| std::future::ready(Ok(())))
 }
 
-/// The rest of a JSON answer that is too long to be held. If it is cut, so is the client's.
+/// The rest of a JSON answer that is too long to be held. If it is cut, so is the client's: also
+/// where only the end of the server's connection says so, and it came too early.
 async fn copy(
     passage: Passage,
     held: Bytes,
     mut body: UpstreamBody,
     outlet: Outlet,
 ) -> Result<(), BrokenOff> {
+    let last_byte = |piece: &[u8]| piece.trim_ascii_end().last().copied();
+    let mut last = last_byte(&held);
     outlet.send(held).await;
     loop {
         let Ok(frame) = tokio::time::timeout(passage.upstream.patience(), body.frame()).await else {
             let _ = passage.failure(UpstreamProblem::TimedOut);
             return Err(BrokenOff);
         };
-        let Some(frame) = frame else { return Ok(()) };
+        let Some(frame) = frame else {
+            if last == Some(b'}') {
+                return Ok(());
+            }
+            let _ = passage.failure(UpstreamProblem::Cut);
+            return Err(BrokenOff);
+        };
         match frame.map(hyper::body::Frame::into_data) {
-            Ok(Ok(piece)) => outlet.send(piece).await,
+            Ok(Ok(piece)) => {
+                last = last_byte(&piece).or(last);
+                outlet.send(piece).await;
+            }
             Ok(Err(_)) => {}
             Err(_) => {
                 let _ = passage.failure(broken(&body));

@@ -23,6 +23,7 @@ use super::in_use::SecretsInUse;
 use super::inject::Injected;
 use super::later_secrets::LaterSecrets;
 use super::listing::{LIST_TIME, ListKind};
+use super::message::Envelope;
 use super::modern::{Eras, KnownSchemas, MODERN_VERSION, WantedInput};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
@@ -89,7 +90,9 @@ impl Upstream {
         if opened.id.is_none() {
             return answer::of_request(response).await;
         }
-        if let Some(answer) = answer::of_session_request(response).await? {
+        let envelope = Envelope::parse(&message);
+        let id = envelope.as_ref().map_or("null", Envelope::id);
+        if let Some(answer) = answer::of_session_request(response, id).await? {
             return Ok(answer);
         }
         self.forget(session, &opened).await;

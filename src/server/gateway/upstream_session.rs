@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hyper::Response;
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderMap, HeaderValue};
 
 use super::LEGACY_VERSIONS;
 use super::answer;
@@ -117,6 +117,25 @@ impl Upstream {
         if kept.as_ref().is_some_and(|opened| opened.id == lost.id) {
             *kept = None;
         }
+    }
+
+    /// Tells a server of the legacy era, beside, that nobody waits for its answer to the request with
+    /// this id any longer: it does not learn it from a connection that is closed.
+    pub(super) fn call_off(&self, id: &str) {
+        let Some(opened) = self.opened().filter(|opened| !opened.modern) else { return };
+        let (gateway, caller) = (self.gateway(), self.caller());
+        let Ok(upstream) = Self::open(gateway, caller, self.server.clone(), HeaderMap::new()) else { return };
+        let message = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"it took too long"}}}}"#
+        );
+        tokio::task::spawn_local(async move {
+            match upstream.post(Some(&opened), message.into(), SHORT_TIME).await {
+                Ok(response) => answer::drain(response).await,
+                Err(problem) => {
+                    tracing::debug!(server = %upstream.server.slug, %problem, "a cancellation did not reach the server");
+                }
+            }
+        });
     }
 
     /// Asks for the rest of a request's stream, if the session it was made in is still the one.

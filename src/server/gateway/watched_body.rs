@@ -12,8 +12,10 @@ use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::answer;
 use super::in_use::SecretsInUse;
 use super::inject::fingerprint;
+use super::relay_body::BrokenOff;
 use super::sessions::Answering;
 use crate::domain::ServerSlug;
 use crate::server::auth::Member;
@@ -121,6 +123,8 @@ type Asking = Pin<Box<dyn Future<Output = Result<bool, StoreError>>>>;
 struct WatchedBody {
     /// `None` once it was ended; with it goes the upstream's connection.
     inner: Option<Inner>,
+    /// Events end as they are; half a document must not look like a whole one.
+    is_events: bool,
     standing: Arc<Standing>,
     due: Instant,
     failed: bool,
@@ -130,9 +134,11 @@ struct WatchedBody {
 
 /// Wraps the body of a streamed answer; others stay as they are.
 pub(super) fn watch(response: Response<AnswerBody>, standing: Standing) -> Response<AnswerBody> {
+    let is_events = answer::is_event_stream(&response);
     response.map(|body| match body {
         AnswerBody::Streamed(inner) => AnswerBody::Streamed(Box::pin(WatchedBody {
             inner: Some(inner),
+            is_events,
             standing: Arc::new(standing),
             due: Instant::now() + INTERVAL,
             failed: false,
@@ -186,8 +192,11 @@ impl Body for WatchedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if this.is_over(context) {
+        if this.inner.is_some() && this.is_over(context) {
             this.inner = None;
+            if !this.is_events {
+                return Poll::Ready(Some(Err(BrokenOff.into())));
+            }
         }
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let frame = inner.as_mut().poll_frame(context);
