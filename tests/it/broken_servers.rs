@@ -108,6 +108,8 @@ fn stage() -> Stage {
         "redirect",
         listener(|mut socket| {
             read_some(&mut socket);
+            // Slow, so that a list that waited for it would be seen to.
+            std::thread::sleep(Duration::from_secs(1));
             let headers = [("Location", "http://127.0.0.2:9/"), ("Connection", "close")];
             let _ = socket.write_all(&http_answer("302 Found", &headers, ""));
         }),

@@ -106,6 +106,7 @@ mod serve_and_mock;
 mod session_bus;
 mod session_limits;
 mod short_values;
+mod silent_servers;
 mod slow_clients;
 mod small_print;
 mod store;

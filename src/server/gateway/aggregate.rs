@@ -13,7 +13,7 @@ use serde_json::json;
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
 use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
-use super::candidates::{TRY_TIME, head_start, note_failure};
+use super::candidates::{TRY_TIME, head_start};
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
 use super::modern::{Cancellable, ModernCall};
@@ -134,7 +134,7 @@ impl Gateway {
 
     /// The answer of one of several servers, if there is a result in it.
     async fn asked_whether_it_has(
-        &self,
+        self: &Arc<Self>,
         session: &Session,
         to: &Addressed,
         upstream: &Upstream,
@@ -149,14 +149,11 @@ impl Gateway {
             }
         };
         let asked = tokio::time::timeout(TRY_TIME, asking).await;
-        match asked.unwrap_or(Err(UpstreamProblem::TimedOut)) {
-            Ok(message) => message
-                .filter(|message| Envelope::parse(message).is_ok_and(|answer| answer.result().is_some())),
-            Err(problem) => {
-                note_failure(&to.server, problem);
-                None
-            }
-        }
+        let asked = asked.unwrap_or(Err(UpstreamProblem::TimedOut));
+        self.note_try(upstream.caller(), &to.server, asked.as_ref().map(|_| ()).map_err(|problem| *problem));
+        let is_result =
+            |message: &Bytes| Envelope::parse(message).is_ok_and(|answer| answer.result().is_some());
+        asked.ok()?.filter(is_result)
     }
 
     async fn aggregate_list(

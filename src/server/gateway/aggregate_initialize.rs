@@ -104,9 +104,7 @@ impl Gateway {
     fn standing(self: &Arc<Self>, caller: &Rc<Caller>, server: &ServerRow) -> Standing {
         let upstream = Upstream::open(self, caller, server.clone(), HeaderMap::new());
         // One whose secrets do not open fails at once.
-        upstream.map_or(Standing::Well, |upstream| {
-            self.backoff.standing(&server.id, Part::Session, &upstream.fingerprint())
-        })
+        upstream.map_or(Standing::Well, |upstream| upstream.standing(Part::Session).0)
     }
 
     /// Opens the session with a server on a task of its own, which nobody has to wait for.
@@ -122,10 +120,8 @@ impl Gateway {
             let opening = async {
                 let upstream = Upstream::open(&gateway, &caller, server, HeaderMap::new())?;
                 let offers = upstream.offers(&session).await;
-                if let Err(problem) = &offers
-                    && problem.is_of_a_dead_server()
-                {
-                    gateway.backoff.failed(&upstream.server.id, Part::Session, upstream.fingerprint());
+                if let Err(problem) = &offers {
+                    upstream.rests(Part::Session, *problem, 0);
                     gateway.project.analytics.heard(&upstream.server.id, Err(problem.reason()));
                 }
                 offers

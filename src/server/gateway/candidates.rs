@@ -56,40 +56,50 @@ impl Gateway {
     ) -> Vec<Candidate> {
         let candidate = |to: Addressed| {
             let upstream = Upstream::open(self, caller, to.server.clone(), passing.clone()).ok()?;
-            match self.backoff.standing(&to.server.id, Part::Session, &upstream.fingerprint()) {
-                Standing::Well => {
-                    let (gateway, session) = (Arc::clone(self), Arc::clone(session));
-                    let opening = async move { gateway.with_resources(&session, upstream).await };
-                    Some(Candidate { to, opening: tokio::task::spawn_local(opening) })
-                }
-                Standing::Resting => None,
-                Standing::Due => {
-                    self.ask_beside(caller, session, ListKind::Tools, to.server);
-                    None
-                }
+            let rests = [ListKind::Tools, ListKind::Resources]
+                .into_iter()
+                .any(|kind| self.pages_to_ask(caller, session, kind, &upstream) == 0);
+            if rests || upstream.standing(Part::BareResources).0 == Standing::Resting {
+                return None;
             }
+            let session = Arc::clone(session);
+            let opening = async move { with_resources(&session, upstream).await };
+            Some(Candidate { to, opening: tokio::task::spawn_local(opening) })
         };
         addressed.into_iter().filter_map(candidate).collect()
     }
 
-    async fn with_resources(&self, session: &Session, upstream: Upstream) -> Option<Upstream> {
-        let offers = tokio::time::timeout(TRY_TIME, upstream.offers(session)).await;
-        match offers.unwrap_or(Err(UpstreamProblem::TimedOut)) {
-            Ok(offers) => offers.resources.then_some(upstream),
+    /// Writes down whether a server could say if it has a resource. One that could not is left out
+    /// for a while, for this token alone: it may have failed because of what was asked for.
+    pub(super) fn note_try(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        server: &ServerRow,
+        tried: Result<(), UpstreamProblem>,
+    ) {
+        let upstream = Upstream::open(self, caller, server.clone(), HeaderMap::new());
+        match tried {
+            Ok(()) => upstream.iter().for_each(|upstream| upstream.is_well(Part::BareResources)),
             Err(problem) => {
-                note_failure(&upstream.server, problem);
-                if problem.is_of_a_dead_server() {
-                    self.backoff.failed(&upstream.server.id, Part::Session, upstream.fingerprint());
-                }
-                None
+                note_failure(server, problem);
+                upstream.iter().for_each(|upstream| upstream.rests(Part::BareResources, problem, 0));
             }
         }
     }
 }
 
-/// Writes down that a server failed to say whether it has a resource. It is asked again the next
-/// time: it may have failed because of what this client asked for, and another member's requests
-/// must not suffer from that.
-pub(super) fn note_failure(server: &ServerRow, problem: UpstreamProblem) {
+async fn with_resources(session: &Session, upstream: Upstream) -> Option<Upstream> {
+    let offers = tokio::time::timeout(TRY_TIME, upstream.offers(session)).await;
+    match offers.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+        Ok(offers) => offers.resources.then_some(upstream),
+        Err(problem) => {
+            note_failure(&upstream.server, problem);
+            upstream.rests(Part::Session, problem, 0);
+            None
+        }
+    }
+}
+
+fn note_failure(server: &ServerRow, problem: UpstreamProblem) {
     tracing::warn!(server = %server.slug, %problem, "a server did not say whether a resource is its own");
 }

@@ -13,7 +13,7 @@ use super::aggregate::{rpc_failure, rpc_result};
 use super::message::{Envelope, Kind};
 use super::naming::{NameInMessage, member};
 use super::outward::spliced;
-use super::problem::INVALID_PARAMS;
+use super::problem::{INVALID_PARAMS, UpstreamProblem};
 use super::sessions::Session;
 use super::side_by_side::join_all;
 use super::upstream::Upstream;
@@ -27,6 +27,9 @@ pub(super) const LOG_LEVELS: [&str; 8] =
 
 /// How long a look at a session that may be opening just now may take.
 const SLOT_TIME: Duration = Duration::from_millis(100);
+
+/// How long the client waits until servers have taken what it said.
+const TELLING_TIME: Duration = Duration::from_millis(500);
 
 /// For whom a message is.
 enum Recipients {
@@ -80,20 +83,41 @@ impl Gateway {
         if let Recipients::One(id) = &recipients {
             servers.retain(|server| server.id == *id);
         }
-        join_all(servers.into_iter().map(|server| {
+        self.tell(caller, session, servers, move |upstream, session| {
             let message = message.clone();
-            async move {
-                let slug = server.slug.clone();
-                let sent = match Upstream::open(self, caller, server, HeaderMap::new()) {
-                    Ok(upstream) => upstream.notify(session, message).await,
+            async move { upstream.notify(&session, message).await }
+        })
+        .await;
+    }
+
+    /// Tells servers something, each on a task of its own. The client waits a moment, so that what it
+    /// says next comes next, but not for a server that is slow or failed lately.
+    async fn tell<F>(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        servers: Vec<ServerRow>,
+        say: impl Fn(Upstream, Arc<Session>) -> F,
+    ) where
+        F: Future<Output = Result<(), UpstreamProblem>> + 'static,
+    {
+        let telling = servers.into_iter().filter_map(|server| {
+            let rests = self.is_left_out(caller, session, &server);
+            let slug = server.slug.clone();
+            let saying = Upstream::open(self, caller, server, HeaderMap::new())
+                .map(|upstream| say(upstream, Arc::clone(session)));
+            let task = tokio::task::spawn_local(async move {
+                let said = match saying {
+                    Ok(saying) => saying.await,
                     Err(problem) => Err(problem),
                 };
-                if let Err(problem) = sent {
-                    tracing::warn!(server = %slug, %problem, "a notification did not reach the server");
+                if let Err(problem) = said {
+                    tracing::warn!(server = %slug, %problem, "a word of the client's did not reach the server");
                 }
-            }
-        }))
-        .await;
+            });
+            (!rests).then_some(task)
+        });
+        let _ = tokio::time::timeout(TELLING_TIME, join_all(telling)).await;
     }
 
     /// The enabled servers that have a session open on behalf of the client.
@@ -127,22 +151,15 @@ impl Gateway {
         session.workspace.set_log_level(&level.text);
         let message = Bytes::copy_from_slice(body);
         let servers = self.with_open_sessions(caller, session).await;
-        join_all(servers.into_iter().map(|server| {
+        self.tell(caller, session, servers, move |upstream, session| {
             let message = message.clone();
             async move {
-                let slug = server.slug.clone();
-                let setting = async {
-                    let upstream = Upstream::open(self, caller, server, HeaderMap::new())?;
-                    if upstream.offers(session).await?.logging {
-                        upstream.notify(session, message).await?;
-                    }
-                    Ok::<(), super::problem::UpstreamProblem>(())
-                };
-                if let Err(problem) = setting.await {
-                    tracing::warn!(server = %slug, %problem, "a server did not get the log level");
+                if upstream.offers(&session).await?.logging {
+                    upstream.notify(&session, message).await?;
                 }
+                Ok(())
             }
-        }))
+        })
         .await;
         rpc_result(envelope.id(), "{}")
     }

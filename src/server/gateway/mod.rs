@@ -36,6 +36,7 @@ mod naming;
 mod nesting;
 mod outward;
 mod own_answer;
+mod part_of_list;
 mod peekable_socket;
 mod post;
 mod problem;

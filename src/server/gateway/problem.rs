@@ -83,10 +83,23 @@ impl From<Unfilterable> for UpstreamProblem {
 }
 
 impl UpstreamProblem {
-    /// Whether it says that the server is down: then it is asked less often. What a client's own
-    /// request may have brought about does not, or one member could hide a server from all.
+    /// Whether it says that the server is down: then it is asked less often, for whomever.
     pub(super) fn is_of_a_dead_server(self) -> bool {
         matches!(self, Self::Unreachable | Self::TimedOut | Self::Cut | Self::Status(500..=599))
+    }
+
+    /// Whether the server said no, and will again: then it is asked less often for that token. What a
+    /// client's own request may have brought about must not hide a server from the others.
+    pub(super) fn is_a_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::Redirect
+                | Self::CredentialRefused
+                | Self::Status(_)
+                | Self::NotMcp
+                | Self::UnknownVersion
+                | Self::NotInitialized
+        )
     }
 
     /// Whether the gateway does not wait any longer: then the server is told so.

@@ -162,7 +162,7 @@ fn opened_or_failed(
 ) -> Result<UpstreamSession, UpstreamProblem> {
     let server_id = &upstream.server.id;
     match &opening {
-        Ok(_) => upstream.gateway().backoff.answered(server_id, Part::Session),
+        Ok(_) => upstream.is_well(Part::Session),
         Err(problem) => session.failed_openings.note(server_id, upstream.fingerprint(), *problem),
     }
     opening

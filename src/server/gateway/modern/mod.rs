@@ -41,6 +41,7 @@ pub(super) use param_headers::{KnownSchemas, ParamHeaders};
 pub(super) use parked_calls::ParkedCalls;
 pub(super) use questions::Questions;
 pub(super) use result_type::Marker;
+pub(super) use speak::with_meta;
 pub(super) use unasked::Unasked;
 pub(super) use wanted_input::WantedInput;
 

@@ -13,7 +13,7 @@ use crate::server::body::AnswerBody;
 use crate::server::gateway::Gateway;
 use crate::server::gateway::addressing::Addressed;
 use crate::server::gateway::answer::LIST_LIMIT;
-use crate::server::gateway::candidates::{TRY_TIME, head_start, note_failure};
+use crate::server::gateway::candidates::{TRY_TIME, head_start};
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::problem::UpstreamProblem;
 use crate::server::gateway::side_by_side::first_success;
@@ -32,11 +32,13 @@ impl Gateway {
             let (to, upstream) = candidate.opened().await?;
             let trying = async { read(self.bridged(asked, upstream, to.message).await?).await };
             let tried = tokio::time::timeout(TRY_TIME, trying).await;
-            match tried.unwrap_or(Err(UpstreamProblem::TimedOut)) {
+            let tried = tried.unwrap_or(Err(UpstreamProblem::TimedOut));
+            let outcome = tried.as_ref().map(|_| ()).map_err(|problem| *problem);
+            self.note_try(asked.caller, &to.server, outcome);
+            match tried {
                 Ok(Some(response)) => return Some(response),
                 Ok(None) => refused.set(true),
                 Err(problem) => {
-                    note_failure(&to.server, problem);
                     let id = asked.envelope.id();
                     failed.replace(Some(Self::failed(asked.caller, &to.server, id, problem)));
                 }
