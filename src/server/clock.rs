@@ -1,6 +1,7 @@
 //! Times: milliseconds since 1970 in the store, RFC 3339 in UTC on the wire.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
@@ -9,6 +10,12 @@ pub type Millis = i64;
 pub fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Milliseconds since some moment of this process. Nobody sets this clock, so it is for lengths of time.
+pub fn monotonic() -> Millis {
+    static START: OnceLock<Instant> = OnceLock::new();
+    Millis::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// A time as the wire has it, to the second: `2026-03-15T10:00:00Z`.

@@ -68,6 +68,7 @@ mod odd_answers;
 mod older_client_newer_server;
 mod output;
 mod own_answers;
+mod own_requests;
 mod packed_answers;
 mod parked_calls;
 mod peer_defects;

@@ -76,7 +76,7 @@ fn a_body_that_is_not_the_answer_is_not_passed_on() {
         ("<html>canary</html>".to_owned(), "not_mcp"),
         (r#"{"content":["canary"]}"#.to_owned(), "not_mcp"),
         (whole.replace(":1,", ":999,"), "not_mcp"),
-        (whole.replace(":1,", ":\"1\","), "not_mcp"),
+        (whole.replace(":1,", ":\"one\","), "not_mcp"),
         (format!("[{whole}]"), "not_mcp"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.to_owned(), "not_mcp"),
         (r#"{"jsonrpc":"2.0","method":"notifications/canary"}"#.to_owned(), "not_mcp"),

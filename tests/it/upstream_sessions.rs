@@ -236,7 +236,8 @@ fn a_changed_secret_ends_the_upstream_session_before_the_next_call() {
     assert_eq!(other.memory().opened, 1);
 }
 
-const LOST: [(&str, &str); 5] = [
+/// As older and newer SDKs, and what stands before them, say it.
+const LOST: [(&str, &str); 11] = [
     ("404 Not Found", "gone"),
     ("404 Not Found", r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#),
     (
@@ -245,6 +246,15 @@ const LOST: [(&str, &str); 5] = [
     ),
     ("400 Bad Request", r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Session unknown"}}"#),
     ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Not initialized"}}"#),
+    ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Session not found"}}"#),
+    ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"Session not found"}}"#),
+    ("400 Bad Request", "Bad Request: No valid session ID provided"),
+    ("400 Bad Request", "Server not initialized"),
+    (
+        "400 Bad Request",
+        "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"Server not initialized\"}}",
+    ),
+    ("401 Unauthorized", "Unauthorized: Session not found"),
 ];
 
 #[test]
@@ -304,6 +314,12 @@ fn other_refusals_are_passed_on_and_not_sent_again() {
         ("409 Conflict", refusal, -32602),
         ("404 Not Found", refusal, -32602),
         ("400 Bad Request", "not JSON", -32603),
+        (
+            "400 Bad Request",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such session"}}"#,
+            -32602,
+        ),
+        ("401 Unauthorized", "who is it?", -32603),
         ("429 Too Many Requests", "later", -32603),
         ("500 Internal Server Error", refusal, -32603),
         ("503 Service Unavailable", "", -32603),

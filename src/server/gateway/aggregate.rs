@@ -13,10 +13,11 @@ use serde_json::json;
 use super::addressing::{Addressed, has_cursor, is_about_a_resource, is_addressed};
 use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
+use super::calls_under_way::CallUnderWay;
 use super::candidates::{TRY_TIME, head_start};
 use super::listing::{ListKind, one_page};
 use super::message::{Envelope, Kind};
-use super::modern::{Cancellable, ModernCall};
+use super::modern::ModernCall;
 use super::naming::NameInMessage;
 use super::outward::Outward;
 use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, UpstreamProblem, rpc_error};
@@ -25,7 +26,7 @@ use super::sessions::Session;
 use super::side_by_side::first_success;
 use super::single::accepted;
 use super::upstream::{Upstream, passing_headers};
-use super::workspace_session::{Subscription, running};
+use super::workspace_session::Subscription;
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
 use crate::server::response::{RequestId, error_answer, json_answer};
@@ -77,9 +78,8 @@ impl Gateway {
         let Some(to) = addressed.pop() else { return unknown(envelope) };
         note_subscription(session, envelope, &to);
         let record = CallRecord::begin(self, caller, &to.server, envelope);
-        let running = running(session, envelope.id(), &to.server.id);
+        let call = CallUnderWay::begin(session, &to.server.id, envelope);
         let passing = passing_headers(headers);
-        let cancellable = Cancellable::new(session, envelope.id());
         let made = self.call(caller, session, to.server.clone(), &passing, to.message.clone()).await;
         let (upstream, answered) = match made {
             Ok(made) => made,
@@ -87,20 +87,15 @@ impl Gateway {
         };
         let opened = upstream.opened();
         let outward = Outward::new(session, &to.server);
-        let modern = ModernCall::of(cancellable, session, opened.as_ref(), to.message, passing);
+        let modern = ModernCall::of(session, opened.as_ref(), to.message, passing);
         let passage = Passage {
             gateway: Arc::clone(self),
             caller: Rc::clone(caller),
             upstream,
             id: envelope.id().to_owned(),
-            workspace: Some(OnWorkspace {
-                session: Arc::clone(session),
-                outward,
-                opened,
-                wanted: None,
-                _running: running,
-            }),
+            workspace: Some(OnWorkspace { session: Arc::clone(session), outward, opened, wanted: None }),
             modern,
+            call: Some(call),
         };
         record.watch(passage.answer(answered).await)
     }
@@ -124,11 +119,11 @@ impl Gateway {
         let found = first_success(asking, head_start(envelope.method())).await;
         let Some((to, upstream, message)) = found else { return unknown(envelope) };
         note_subscription(session, envelope, &to);
-        let cancellable = Cancellable::new(session, id);
+        let call = Some(CallUnderWay::begin(session, &to.server.id, envelope));
         let opened = upstream.opened();
-        let modern = ModernCall::of(cancellable, session, opened.as_ref(), to.message, passing);
+        let modern = ModernCall::of(session, opened.as_ref(), to.message, passing);
         let (gateway, caller, id) = (Arc::clone(self), Rc::clone(caller), id.to_owned());
-        let passage = Passage { gateway, caller, upstream, id, workspace: None, modern };
+        let passage = Passage { gateway, caller, upstream, id, workspace: None, modern, call };
         passage.answer(Ok(Answer::Whole(StatusCode::OK, message))).await
     }
 

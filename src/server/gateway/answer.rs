@@ -10,8 +10,9 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
+use super::event_splitter::BYTE_ORDER_MARK;
 use super::message::Envelope;
-use super::outward::is_same_id;
+use super::outward::{is_same_id, spliced};
 use super::problem::{INVALID_REQUEST, SESSION_NOT_FOUND, UpstreamProblem};
 use super::sse::EventReader;
 use super::upstream_body::UpstreamBody;
@@ -28,8 +29,9 @@ const REFUSAL_LIMIT: usize = 64 * 1024;
 const INITIALIZE_LIMIT: usize = 1 << 20;
 /// Longest list of one server, in bytes.
 pub(super) const LIST_LIMIT: usize = 16 << 20;
-/// JSON-RPC code by which servers say that they lost a session (with status 400).
-const SERVER_ERROR: i32 = -32000;
+/// JSON-RPC codes by which servers say that they lost a session: "server error", which the older SDKs
+/// have, and two more.
+const CODES_OF_SESSIONS: [i32; 3] = [-32000, SESSION_NOT_FOUND, INVALID_REQUEST];
 
 /// An answer to a request.
 pub(super) enum Answer {
@@ -66,7 +68,7 @@ impl Answer {
 /// The error with the id of the request. Servers that refuse a request before they read it
 /// write null or a word of their own.
 pub(super) fn with_own_id(body: Bytes, id: &str) -> Bytes {
-    let error = Envelope::parse(&body).ok().filter(|answer| !is_same_id(answer.id(), id));
+    let error = Envelope::parse(&body).ok().filter(|answer| answer.id() != id);
     match error.and_then(|answer| answer.error()) {
         Some(error) => format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into(),
         None => body,
@@ -105,20 +107,23 @@ pub(super) async fn of_request(response: Response<UpstreamBody>) -> Result<Answe
         // Their bodies and headers speak to whoever holds the credential: not to a member.
         401 | 403 => Err(UpstreamProblem::CredentialRefused),
         400..=499 if content(&response) == Content::Json => {
-            let body = read_at_most(response.into_body(), REFUSAL_LIMIT).await;
-            let is_error =
-                |bytes: &Bytes| Envelope::parse(bytes).is_ok_and(|envelope| envelope.error().is_some());
-            body.filter(is_error)
-                .map(|body| Answer::Whole(status, body))
-                .ok_or(UpstreamProblem::Status(status.as_u16()))
+            refusal(status, read_at_most(response.into_body(), REFUSAL_LIMIT).await)
         }
         code => Err(UpstreamProblem::Status(code)),
     }
 }
 
+/// A refusal with a JSON-RPC error in it.
+fn refusal(status: StatusCode, body: Option<Bytes>) -> Result<Answer, UpstreamProblem> {
+    let is_error = |bytes: &Bytes| Envelope::parse(bytes).is_ok_and(|envelope| envelope.error().is_some());
+    body.filter(is_error)
+        .map(|body| Answer::Whole(status, body))
+        .ok_or(UpstreamProblem::Status(status.as_u16()))
+}
+
 /// Sorts the answer to the request with this id inside an upstream session; `None` if the upstream
-/// says that the session is lost: 404, or 400 with -32000 and words of that kind. A server that
-/// says something else in this way has perhaps done its work.
+/// says that the session is lost: 404, or 400 or 401 with words of that kind. A server that says
+/// something else in this way has perhaps done its work.
 pub(super) async fn of_session_request(
     response: Response<UpstreamBody>,
     id: &str,
@@ -130,10 +135,15 @@ pub(super) async fn of_session_request(
             }
             _ => Ok(None),
         },
-        StatusCode::BAD_REQUEST => match of_request(response).await? {
-            Answer::Whole(_, body) if speaks_of_a_session(&body) => Ok(None),
-            answer => Ok(Some(answer)),
-        },
+        status @ (StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED) => {
+            let is_json = content(&response) == Content::Json;
+            let body = read_at_most(response.into_body(), REFUSAL_LIMIT).await;
+            match body {
+                Some(body) if speaks_of_a_lost_session(&body) => Ok(None),
+                _ if status == StatusCode::UNAUTHORIZED => Err(UpstreamProblem::CredentialRefused),
+                body => refusal(status, body.filter(|_| is_json)).map(Some),
+            }
+        }
         _ => of_request(response).await.map(Some),
     }
 }
@@ -141,29 +151,38 @@ pub(super) async fn of_session_request(
 /// Whether an error that came with 404 is the answer to this very request: with its id, and none of
 /// the codes that servers have for a lost session.
 fn is_about_the_request(body: &[u8], id: &str) -> bool {
-    let of_sessions = [SERVER_ERROR, SESSION_NOT_FOUND, INVALID_REQUEST];
     let has_id = Envelope::parse(body).is_ok_and(|answer| is_same_id(answer.id(), id));
-    has_id && error_code(body).is_some_and(|code| !of_sessions.contains(&code))
+    has_id && error_code(body).is_some_and(|code| !CODES_OF_SESSIONS.contains(&code))
 }
 
-/// Whether an error says that there is no such session, or none at all.
-fn speaks_of_a_session(body: &[u8]) -> bool {
+/// Whether a refusal says that there is no such session, or none at all: in a JSON-RPC error, an event
+/// with one, or plain words.
+fn speaks_of_a_lost_session(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Error {
         code: i32,
         message: String,
     }
-    let error = Envelope::parse(body).ok().and_then(|answer| answer.error());
-    let error = error.and_then(|error| serde_json::from_str::<Error>(error.get()).ok());
-    error.is_some_and(|error| {
-        let message = error.message.to_ascii_lowercase();
-        error.code == SERVER_ERROR && ["session", "initiali"].iter().any(|word| message.contains(word))
-    })
+    let events = EventReader::default().push(&[body, b"\n\n"].concat());
+    let mut messages = std::iter::once(body).chain(events.iter().map(Vec::as_slice));
+    let error = messages.find_map(|message| Envelope::parse(message).ok()?.error());
+    let words = match error.map(|error| serde_json::from_str::<Error>(error.get())) {
+        Some(Ok(error)) if CODES_OF_SESSIONS.contains(&error.code) => error.message,
+        Some(_) => return false,
+        None => String::from_utf8_lossy(body).into_owned(),
+    };
+    let words = words.to_ascii_lowercase();
+    ["session", "not initialized", "initialize first"].iter().any(|word| words.contains(word))
+        || error.is_some() && words.contains("initiali")
 }
 
 /// A JSON body that was read to its end, if it is the answer to the request with this id. An
 /// error without an id gets it.
-pub(super) fn checked(body: Vec<u8>, headers: &HeaderMap, id: &str) -> Result<Bytes, UpstreamProblem> {
+pub(super) fn checked(mut body: Vec<u8>, headers: &HeaderMap, id: &str) -> Result<Bytes, UpstreamProblem> {
+    if body.starts_with(BYTE_ORDER_MARK) {
+        // It means nothing, and many readers do not bear it (RFC 8259, section 8.1).
+        body.drain(..BYTE_ORDER_MARK.len());
+    }
     if body.trim_ascii().is_empty() {
         return Err(UpstreamProblem::Cut);
     }
@@ -178,8 +197,12 @@ pub(super) fn checked(body: Vec<u8>, headers: &HeaderMap, id: &str) -> Result<By
         return Err(if cut { UpstreamProblem::Cut } else { UpstreamProblem::NotMcp });
     };
     let is_response = envelope.kind() == super::message::Kind::Response;
-    if is_response && is_same_id(envelope.id(), id) {
+    if is_response && envelope.id() == id {
         Ok(body.into())
+    } else if is_response && is_same_id(envelope.id(), id) {
+        // Written in another way than the client wrote it.
+        let own = spliced(&body, &[(envelope.id(), id.to_owned())]);
+        own.map(Bytes::from).ok_or(UpstreamProblem::NotMcp)
     } else if envelope.error().is_some() && envelope.id() == "null" {
         Ok(with_own_id(body.into(), id))
     } else {
@@ -270,7 +293,14 @@ pub(super) async fn read_answer(
         }
     }
     if events {
-        return Err(UpstreamProblem::Cut);
+        // Some servers leave out the last empty line.
+        let answer = reader.push(b"\n\n").into_iter().find(|data| is_answer(data));
+        let message = answer.ok_or(UpstreamProblem::Cut)?;
+        raw.extend_from_slice(b"\n\n");
+        return Ok((raw.into(), message.into()));
+    }
+    if raw.starts_with(BYTE_ORDER_MARK) {
+        raw.drain(..BYTE_ORDER_MARK.len());
     }
     let raw = Bytes::from(raw);
     if is_answer(&raw) { Ok((raw.clone(), raw)) } else { Err(UpstreamProblem::NotMcp) }

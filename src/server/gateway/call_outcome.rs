@@ -25,9 +25,9 @@ pub(super) struct AnswerReader {
     too_long: bool,
     last_was_cr: bool,
     found: Option<Outcome>,
-    /// An answer has passed that is too long to be looked into. What comes after it may say that
-    /// it broke off.
-    long_answer: bool,
+    /// What counts if nothing else comes: an answer has passed that is too long to be looked into,
+    /// and what follows may say that it broke off.
+    presumed: Option<Outcome>,
     /// The client knows an event after which it can ask for the rest.
     can_go_on: bool,
 }
@@ -57,7 +57,7 @@ impl AnswerReader {
             too_long: false,
             last_was_cr: false,
             found: None,
-            long_answer: false,
+            presumed: None,
             can_go_on: false,
         }
     }
@@ -76,17 +76,16 @@ impl AnswerReader {
 
     /// What an event has said so far that is the answer.
     pub(super) fn found(&self) -> Option<Outcome> {
-        self.found.or(self.long_answer.then_some(Outcome::Success))
+        self.found.or(self.presumed)
     }
 
     /// What the whole answer says.
     pub(super) fn end(self) -> Outcome {
-        match (self.found, self.form) {
+        match (self.found(), self.form) {
             (Some(outcome), _) => outcome,
             (None, Form::Unreadable) => Outcome::Success,
             (None, Form::Json) if self.too_long => Outcome::Success,
             (None, Form::Json) => outcome_of(&self.message).unwrap_or(Outcome::Upstream(NO_ANSWER)),
-            (None, Form::Events) if self.long_answer => Outcome::Success,
             (None, Form::Events) if self.can_go_on => Outcome::GoesOn,
             (None, Form::Events) => Outcome::Upstream(NO_ANSWER),
         }
@@ -121,10 +120,10 @@ impl AnswerReader {
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
             let too_long = std::mem::take(&mut self.too_long);
-            if too_long {
-                self.long_answer |= begins_as_answer(&message);
-            } else {
+            if !too_long {
                 self.found = outcome_of(&message);
+            } else if begins_as_answer(&message) {
+                self.presumed = Some(Outcome::Success);
             }
         } else if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);

@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::Deserialize;
 
 use super::call_outcome::AnswerReader;
+use super::calls_under_way::Mark;
 use super::message::{Envelope, Kind};
 use super::problem::UpstreamProblem;
 use super::{Caller, Gateway, Route};
@@ -86,6 +87,7 @@ impl CallRecord {
         }
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let reader = AnswerReader::new(text(CONTENT_TYPE), text(CONTENT_ENCODING));
+        let mark = response.extensions_mut().remove::<Mark>();
         let (parts, body) = response.into_parts();
         if let Some(bytes) = body.whole() {
             let mut reader = reader;
@@ -97,7 +99,7 @@ impl CallRecord {
             self.finish(reader.end());
             return Response::from_parts(parts, body);
         }
-        follow(Response::from_parts(parts, body), UnderWay { reader, record: self })
+        follow(Response::from_parts(parts, body), UnderWay { reader, record: self, mark })
     }
 
     fn end(&mut self, outcome: Outcome) {
@@ -131,6 +133,8 @@ fn tool_name(envelope: &Envelope<'_>) -> String {
 struct UnderWay {
     reader: AnswerReader,
     record: CallRecord,
+    /// Tells whether the client took it back.
+    mark: Option<Mark>,
 }
 
 impl Follower for UnderWay {
@@ -140,6 +144,11 @@ impl Follower for UnderWay {
 
     fn ended(self, end: End) {
         match end {
+            End::Whole
+                if self.reader.found().is_none() && self.mark.is_some_and(|mark| mark.is_cancelled()) =>
+            {
+                self.record.finish(Outcome::Upstream(UpstreamProblem::Cancelled.reason()));
+            }
             End::Whole => self.record.finish(self.reader.end()),
             End::Cut => self.record.finish(Outcome::Upstream(UpstreamProblem::Cut.reason())),
             End::Left => match self.reader.found() {

@@ -69,7 +69,7 @@ impl Gateway {
         addressed.into_iter().filter_map(candidate).collect()
     }
 
-    /// Writes down whether a server could say if it has a resource. One that could not is left out
+    /// Writes down whether a server could say if it has a resource. One that took too long is left out
     /// for a while, for this token alone: it may have failed because of what was asked for.
     pub(super) fn note_try(
         self: &Arc<Self>,
@@ -82,7 +82,9 @@ impl Gateway {
             Ok(()) => upstream.iter().for_each(|upstream| upstream.is_well(Part::BareResources)),
             Err(problem) => {
                 note_failure(server, problem);
-                upstream.iter().for_each(|upstream| upstream.rests(Part::BareResources, problem, 0));
+                if let (UpstreamProblem::TimedOut, Ok(upstream)) = (problem, upstream) {
+                    upstream.rests(Part::BareResources, problem, 0);
+                }
             }
         }
     }

@@ -13,11 +13,13 @@ use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use super::answer;
+use super::calls_under_way::CallUnderWay;
 use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer};
 use super::input_rounds::Round;
 use super::message::{Envelope, Kind};
 use super::modern::{InputRequired, Marker, Unasked, WantedInput};
-use super::outward::is_same_id;
+use super::outward::{is_same_id, with_id};
+use super::pauses::{DEFAULT_RETRY, MAX_RETRY, wait_before};
 use super::problem::UpstreamProblem;
 use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage, until_cancelled};
 use super::relay_body::{BrokenOff, Outlet};
@@ -26,16 +28,8 @@ use super::upstream_body::UpstreamBody;
 
 /// How often the rest of a stream is asked for without getting any.
 const MAX_FRUITLESS: u32 = 5;
-/// The wait before that, unless the server names another.
-pub(super) const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 /// How often it is asked for at all.
 const MAX_RESUMES: u32 = 1000;
-/// Shortest wait; it grows by itself after each [`RESUMES_PER_STEP`] times.
-const SHORTEST_RETRY: Duration = Duration::from_millis(100);
-const RESUMES_PER_STEP: u32 = 20;
-/// Longest such wait.
-pub(super) const MAX_RETRY: Duration = Duration::from_mins(10);
-
 /// How the connection with a stream ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -51,6 +45,17 @@ enum End {
     TooMuch,
 }
 
+/// What the last part was a piece of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    /// None: it was an event.
+    None,
+    /// A long event.
+    Other,
+    /// A long event that is the answer.
+    Answer,
+}
+
 /// One stream, possibly over several connections.
 pub(super) struct EventRelay {
     pub(super) passage: Passage,
@@ -60,10 +65,7 @@ pub(super) struct EventRelay {
     at_start: bool,
     /// What will be wrong with the answer when nothing more comes.
     problem: UpstreamProblem,
-    /// Whether the last part was a piece of a long event.
-    in_pieces: bool,
-    /// Whether that event is the answer.
-    in_long_answer: bool,
+    pieces: Pieces,
     /// The id of the request as the server knows it.
     pub(super) awaited: String,
     /// What the server wants of the client before it answers.
@@ -81,8 +83,7 @@ impl EventRelay {
         Self {
             at_start: true,
             problem: UpstreamProblem::Cut,
-            in_pieces: false,
-            in_long_answer: false,
+            pieces: Pieces::None,
             passage,
             outlet,
             answered,
@@ -106,10 +107,10 @@ impl EventRelay {
     /// Passes the stream on until its answer is there and it has ended, or fails, or the
     /// client cancels the call, or the server is taken away.
     pub(super) async fn run(mut self, first: Option<UpstreamBody>) -> Result<(), BrokenOff> {
-        let word = self.passage.cancelled();
+        let mark = self.passage.mark();
         let (gateway, caller) = (Arc::clone(&self.passage.gateway), Rc::clone(&self.passage.caller));
         let server = self.passage.upstream.server.clone();
-        let relaying = until_cancelled(word, Box::pin(self.relay(first)));
+        let relaying = until_cancelled(mark, Box::pin(self.relay(first)));
         match gateway.while_served(&caller, &server, relaying).await {
             Some(ended) => ended.unwrap_or(Ok(())),
             None => self.end_with(UpstreamProblem::Removed).await,
@@ -141,10 +142,10 @@ impl EventRelay {
                     End::Clean | End::Cut => None,
                 };
                 let client_can_go_on = self.passage.workspace.is_none() && self.last_id.is_some();
-                if self.in_pieces && !(given_up.is_none() && client_can_go_on) {
+                if self.is_in_pieces() && !(given_up.is_none() && client_can_go_on) {
                     return self.end_with(given_up.unwrap_or(UpstreamProblem::Cut)).await;
                 }
-                if self.answered && !self.in_pieces {
+                if self.answered && !self.is_in_pieces() {
                     return if end == End::Silent { Err(BrokenOff) } else { Ok(()) };
                 }
                 if let Some(problem) = given_up {
@@ -152,12 +153,16 @@ impl EventRelay {
                 }
                 if client_can_go_on {
                     // It knows where. An event that is not complete is none to it.
-                    return if self.in_pieces { Err(BrokenOff) } else { Ok(()) };
+                    return if self.is_in_pieces() { Err(BrokenOff) } else { Ok(()) };
                 }
                 advanced = self.last_id != before;
             }
             fruitless = if advanced { 0 } else { fruitless + 1 };
-            if self.last_id.is_none() || fruitless >= MAX_FRUITLESS || resumes >= MAX_RESUMES {
+            if self.is_cancelled()
+                || self.last_id.is_none()
+                || fruitless >= MAX_FRUITLESS
+                || resumes >= MAX_RESUMES
+            {
                 return self.end_with(UpstreamProblem::Cut).await;
             }
             self.pause(wait_before(resumes, self.retry)).await;
@@ -174,12 +179,16 @@ impl EventRelay {
     /// Ends the stream with an error, if its answer has not gone out whole. Half a long answer is
     /// ended like an event: what the client then reads is no message to it, but the error is.
     async fn end_with(&mut self, problem: UpstreamProblem) -> Result<(), BrokenOff> {
-        if self.answered && !self.in_long_answer {
-            return if self.in_pieces { Err(BrokenOff) } else { Ok(()) };
+        if self.is_cancelled() {
+            // Who takes a request back gets no answer to it.
+            return Ok(());
+        }
+        if self.answered && self.pieces != Pieces::Answer {
+            return if self.is_in_pieces() { Err(BrokenOff) } else { Ok(()) };
         }
         let error = event(&self.passage.failure(problem));
         // Whichever line end the server uses, these are the end of a line and an empty one.
-        let event_end: &[u8] = if self.in_pieces { b"\n\n" } else { b"" };
+        let event_end: &[u8] = if self.is_in_pieces() { b"\n\n" } else { b"" };
         self.outlet.send([event_end, &error].concat()).await;
         Ok(())
     }
@@ -220,8 +229,9 @@ impl EventRelay {
                     for part in parts {
                         self.pass(part).await;
                     }
-                    self.in_pieces = splitter.is_passing();
-                    self.in_long_answer &= self.in_pieces;
+                    if !splitter.is_passing() {
+                        self.pieces = Pieces::None;
+                    }
                     if !has_room {
                         return End::TooMuch;
                     }
@@ -235,7 +245,7 @@ impl EventRelay {
             }
         }
         let rest = splitter.rest();
-        if !self.in_pieces
+        if !self.is_in_pieces()
             && !rest.trim_ascii().is_empty()
             && self.is_answer(Fields::of(&rest).data.as_deref())
         {
@@ -245,12 +255,21 @@ impl EventRelay {
         End::Clean
     }
 
+    fn is_in_pieces(&self) -> bool {
+        self.pieces != Pieces::None
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.passage.call.as_ref().is_some_and(CallUnderWay::is_cancelled)
+    }
+
     fn wanted(&self) -> Option<&Arc<WantedInput>> {
         self.passage.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref())
     }
 
     /// Since when the server is silent that said something at this moment.
     fn silent_since(&self, moment: Instant) -> Instant {
+        let moment = self.passage.call.as_ref().map_or(moment, |call| call.silent_since(moment));
         self.wanted().map_or(moment, |wanted| wanted.silent_since(moment))
     }
 
@@ -272,10 +291,12 @@ impl EventRelay {
         let held = match part {
             Part::Event(held) => held,
             Part::Piece(piece) => {
-                let is_first = !std::mem::replace(&mut self.in_pieces, true);
-                if is_first && is_long_answer(&piece) {
-                    self.in_long_answer = true;
-                    self.note_answer();
+                if self.pieces == Pieces::None {
+                    self.pieces = Pieces::Other;
+                    if is_long_answer(&piece) {
+                        self.pieces = Pieces::Answer;
+                        self.note_answer();
+                    }
                 }
                 return self.send(piece).await;
             }
@@ -292,6 +313,7 @@ impl EventRelay {
         if let Some(retry) = fields.retry {
             self.retry = Duration::from_millis(retry).min(MAX_RETRY);
         }
+        let (held, fields) = with_id(held, fields, &self.awaited);
         let answer = fields.data.as_deref().filter(|data| self.is_answer(Some(data)));
         if let (Some(workspace), Some(data)) = (&self.passage.workspace, fields.data.as_deref())
             && workspace.session.is_bridge()
@@ -317,10 +339,12 @@ impl EventRelay {
             self.note_answer();
         }
         let held = match &self.passage.workspace {
-            Some(workspace) => workspace.outward.event(held, &fields),
-            None => held,
+            Some(workspace) => workspace.outward.event(held, &fields, Some(&self.awaited)),
+            None => Some(held),
         };
-        self.send(held).await;
+        if let Some(held) = held {
+            self.send(held).await;
+        }
     }
 
     fn is_answer(&self, data: Option<&[u8]>) -> bool {
@@ -348,12 +372,6 @@ impl EventRelay {
     }
 }
 
-/// The wait before the rest of a stream is asked for, after so many times: as long as the
-/// server wants, but never without a pause.
-fn wait_before(resumes: u32, wanted: Duration) -> Duration {
-    wanted.max(SHORTEST_RETRY * (1 + resumes / RESUMES_PER_STEP))
-}
-
 /// What a client of the modern era does not get on a stream: requests and what becomes of them,
 /// and log messages, which it would have to ask for each time.
 fn is_of_the_older_era(data: &[u8]) -> bool {
@@ -362,16 +380,4 @@ fn is_of_the_older_era(data: &[u8]) -> bool {
         envelope.kind() == Kind::Request
             || ["notifications/message", "notifications/cancelled"].contains(&method)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_wants_no_pause_gets_one() {
-        assert_eq!(wait_before(0, Duration::ZERO), SHORTEST_RETRY);
-        assert_eq!(wait_before(999, Duration::ZERO), Duration::from_secs(5));
-        assert_eq!(wait_before(999, Duration::from_mins(1)), Duration::from_mins(1));
-    }
 }

@@ -52,7 +52,7 @@ fn routed(session: &Session, envelope: &Envelope<'_>, body: &[u8]) -> Option<(Re
     match envelope.method() {
         "notifications/cancelled" => {
             let id = member(envelope.params()?, "requestId")?.get();
-            Some((Recipients::One(known.runs(id)?), Bytes::copy_from_slice(body)))
+            Some((Recipients::One(known.calls.server_of(id)?), Bytes::copy_from_slice(body)))
         }
         "notifications/progress" => {
             let raw = member(envelope.params()?, "progressToken")?.get();

@@ -27,33 +27,61 @@ impl Outward {
         Self { session: Arc::clone(session), server_id, slug }
     }
 
-    /// The event as the client is to see it. Its id gets the slug, so that the client can go
-    /// on after it with this server.
-    pub(super) fn event(&self, event: Vec<u8>, fields: &Fields) -> Vec<u8> {
-        let data = fields.data.as_deref().and_then(|data| self.message(data));
-        if data.is_none() && fields.id.is_none() {
-            return event;
-        }
-        rewritten(&event, data.as_deref(), &Naming::Uri.join(&self.slug, ""))
+    /// The event as the client is to see it; `None` if it is not for the client. Its id gets the slug,
+    /// so that the client can go on after it with this server. `awaited` is the id of the request
+    /// whose stream it came on.
+    pub(super) fn event(&self, event: Vec<u8>, fields: &Fields, awaited: Option<&str>) -> Option<Vec<u8>> {
+        let said = fields.data.as_deref().map_or(Said::AsItIs, |data| self.message(data, awaited));
+        let data = match said {
+            Said::Nothing => return None,
+            Said::AsItIs if fields.id.is_none() => return Some(event),
+            Said::AsItIs => None,
+            Said::So(data) => Some(data),
+        };
+        Some(rewritten(&event, data.as_deref(), &Naming::Uri.join(&self.slug, "")))
     }
 
-    /// The message as the client is to see it; `None` if it stays as it is.
-    fn message(&self, data: &[u8]) -> Option<Vec<u8>> {
-        let envelope = Envelope::parse(data).ok()?;
-        match (envelope.kind(), envelope.method()) {
+    /// The message as the client is to see it. A server speaks for itself only: what it says about
+    /// another one's requests is left out.
+    fn message(&self, data: &[u8], awaited: Option<&str>) -> Said {
+        let Ok(envelope) = Envelope::parse(data) else { return Said::AsItIs };
+        let known = &self.session.workspace;
+        let param = |name| envelope.params().and_then(|params| member(params, name)).map(RawValue::get);
+        let changed = match (envelope.kind(), envelope.method()) {
             (Kind::Request, _) => self.request(&envelope, data),
+            (Kind::Response, _) => {
+                let id = envelope.id();
+                let is_own = match awaited {
+                    Some(awaited) => is_same_id(id, awaited),
+                    None => known.calls.was_at(&self.server_id, id),
+                };
+                return if is_own { Said::AsItIs } else { self.leave_out("an answer") };
+            }
             (Kind::Notification, "notifications/cancelled") => {
-                let id = member(envelope.params()?, "requestId")?.get();
-                let known = self.session.workspace.server_requests.id_towards_client(&self.server_id, id)?;
-                spliced(data, &[(id, json_string(&known))])
+                let Some(id) = param("requestId") else { return Said::AsItIs };
+                let Some(own) = known.server_requests.id_towards_client(&self.server_id, id) else {
+                    return self.leave_out("a cancellation");
+                };
+                spliced(data, &[(id, json_string(&own))])
+            }
+            (Kind::Notification, "notifications/progress") => {
+                let is_own =
+                    param("progressToken").is_none_or(|token| known.calls.progressed(&self.server_id, token));
+                return if is_own { Said::AsItIs } else { self.leave_out("progress") };
             }
             (Kind::Notification, "notifications/resources/updated") => {
-                let uri = NameInMessage::find(envelope.params()?, &["uri"])?;
-                let is_bare = self.session.workspace.is_bare(&self.server_id, &uri.text);
-                if is_bare { None } else { uri.prefixed(data, Naming::Uri, &self.slug) }
+                let uri = envelope.params().and_then(|params| NameInMessage::find(params, &["uri"]));
+                let uri = uri.filter(|uri| !known.is_bare(&self.server_id, &uri.text));
+                uri.and_then(|uri| uri.prefixed(data, Naming::Uri, &self.slug))
             }
             _ => None,
-        }
+        };
+        changed.map_or(Said::AsItIs, Said::So)
+    }
+
+    fn leave_out(&self, what: &str) -> Said {
+        tracing::warn!(server = %self.slug, what, "a server spoke of a request that it does not have");
+        Said::Nothing
     }
 
     fn request(&self, envelope: &Envelope<'_>, data: &[u8]) -> Option<Vec<u8>> {
@@ -69,6 +97,16 @@ impl Outward {
         edits.extend(token.map(|token| (token, id)));
         spliced(data, &edits)
     }
+}
+
+/// What a client gets of a message.
+enum Said {
+    /// Nothing.
+    Nothing,
+    /// The message as it was written.
+    AsItIs,
+    /// Other text in its place.
+    So(Vec<u8>),
 }
 
 /// Text as a JSON string.
@@ -95,13 +133,33 @@ pub(super) fn spliced(message: &[u8], edits: &[(&str, String)]) -> Option<Vec<u8
     Some(new)
 }
 
-/// Whether two ids, as they were written, are the same.
+/// An event and what it says, with the id as the client wrote it if it is the answer to the request
+/// with this id.
+pub(super) fn with_id(event: Vec<u8>, fields: Fields, id: &str) -> (Vec<u8>, Fields) {
+    let changed = fields.data.as_deref().and_then(|data| {
+        let answer = Envelope::parse(data).ok().filter(|it| it.kind() == Kind::Response && it.id() != id)?;
+        let data = spliced(data, &[(answer.id(), id.to_owned())]).filter(|_| is_same_id(answer.id(), id))?;
+        Some(rewritten(&event, Some(&data), ""))
+    });
+    match changed {
+        Some(event) => {
+            let fields = Fields::of(&event);
+            (event, fields)
+        }
+        None => (event, fields),
+    }
+}
+
+/// Whether two ids, as they were written, are the same. Some servers write a number as a string, and
+/// the official SDKs bear that.
 pub(super) fn is_same_id(one: &str, other: &str) -> bool {
+    use serde_json::Value::{Number, String};
     let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
     one == other
         || match (value(one), value(other)) {
-            (Some(serde_json::Value::Number(one)), Some(serde_json::Value::Number(other))) => {
-                one.as_f64() == other.as_f64()
+            (Some(Number(one)), Some(Number(other))) => one.as_f64() == other.as_f64(),
+            (Some(Number(number)), Some(String(text))) | (Some(String(text)), Some(Number(number))) => {
+                number.to_string() == text
             }
             (one, other) => one.is_some() && one == other,
         }

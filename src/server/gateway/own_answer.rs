@@ -10,10 +10,10 @@ use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
 use super::answer;
-use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
 use super::message::{Envelope, Kind};
 use super::modern::Unasked;
 use super::outward::is_same_id;
+use super::pauses::{DEFAULT_RETRY, MAX_RETRY};
 use super::problem::{UpstreamProblem, rpc_error};
 use super::sessions::{Session, UpstreamSession};
 use super::sse::EventReader;

@@ -56,7 +56,7 @@ impl Gateway {
             () = look_whether_awake(upstream, &is_awake) => Err(UpstreamProblem::TimedOut),
         };
         let problem = listed.err();
-        let (entries, good_pages) = (got.entries.into_inner(), got.pages.get());
+        let good_pages = got.pages.get();
         match problem {
             // Whether the rest of it is good again is not known.
             None if pages < MAX_PAGES => {}
@@ -72,13 +72,13 @@ impl Gateway {
                 let is_gone = problem == UpstreamProblem::Unreachable
                     || problem == UpstreamProblem::TimedOut && good_pages == 0 && !is_awake.get();
                 let part = if is_gone { Part::Session } else { part.get() };
-                // What the opening itself has come to, is noted there.
-                if part != Part::Session || is_gone {
+                // What the opening itself has come to is noted there, and who refuses in words works.
+                if (part != Part::Session || is_gone) && !got.is_refused.get() {
                     upstream.rests(part, problem, good_pages);
                 }
             }
         }
-        (entries, problem)
+        (got.entries.into_inner(), problem)
     }
 }
 
@@ -108,6 +108,8 @@ struct Got {
     entries: RefCell<Vec<Entry>>,
     /// Pages of it.
     pages: Cell<usize>,
+    /// It was answered with a JSON-RPC error, maybe because of a header of this client's.
+    is_refused: Cell<bool>,
 }
 
 /// After a while of a list that does not come, asks the server whether it says anything at all: one that
@@ -115,7 +117,7 @@ struct Got {
 async fn look_whether_awake(upstream: &Upstream, is_awake: &Cell<bool>) {
     tokio::time::sleep(PROBE_AFTER).await;
     is_awake.set(upstream.is_awake().await);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// So many pages of one server.
@@ -139,8 +141,9 @@ async fn list_some(
             return Ok(());
         };
         room = room.saturating_sub(message.len());
-        let result = Envelope::parse(&message).ok().and_then(|answer| answer.result());
-        let result = result.ok_or(UpstreamProblem::NotMcp)?;
+        let answer = Envelope::parse(&message).map_err(|_| UpstreamProblem::NotMcp)?;
+        got.is_refused.set(answer.error().is_some());
+        let result = answer.result().ok_or(UpstreamProblem::NotMcp)?;
         let next = read_page(kind, slug.as_str(), result, &mut entries.borrow_mut())?;
         got.pages.set(number);
         if opened.modern {

@@ -12,12 +12,14 @@ use hyper::Response;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use tokio::sync::Notify;
 
 use super::answer::{self, Answer};
+use super::calls_under_way::{CallUnderWay, Mark};
 use super::event_relay::EventRelay;
 use super::event_splitter::{EventSplitter, Fields, Part};
+use super::message::Envelope;
 use super::modern::{InputRequired, ModernCall, WantedInput};
+use super::naming::member;
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay_body::{BrokenOff, Outlet, RelayBody};
@@ -26,7 +28,6 @@ use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
 use super::watched_body::{MindsItsServer, ServedBy};
-use super::workspace_session::Running;
 use super::{Caller, Gateway};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
@@ -49,6 +50,8 @@ pub(super) struct Passage {
     pub(super) workspace: Option<OnWorkspace>,
     /// For a client of the legacy era at a server of the modern one: what goes on there.
     pub(super) modern: Option<ModernCall>,
+    /// The request under way, where the client can take it back with a notification.
+    pub(super) call: Option<CallUnderWay>,
 }
 
 /// What the route of a workspace adds: there the gateway goes on after an early end itself.
@@ -59,7 +62,6 @@ pub(super) struct OnWorkspace {
     pub(super) opened: Option<UpstreamSession>,
     /// For a client of the modern era: what the server wants of it.
     pub(super) wanted: Option<Arc<WantedInput>>,
-    pub(super) _running: Running,
 }
 
 impl Passage {
@@ -83,9 +85,13 @@ impl Passage {
         }
     }
 
-    /// What is notified when the client cancels the call, where that closes the connection.
-    pub(super) fn cancelled(&self) -> Option<Arc<Notify>> {
-        self.modern.as_ref().map(ModernCall::cancelled)
+    /// What tells whether the client took the request back.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let call = self.call.as_ref()?;
+        if self.modern.is_some() {
+            call.is_at_a_modern_server();
+        }
+        Some(call.mark())
     }
 
     /// The answer for a problem. It goes with the response, for the record of the call.
@@ -101,13 +107,17 @@ impl Passage {
     /// Answers with what came back.
     pub(super) async fn answer(self, answered: Result<Answer, UpstreamProblem>) -> Response<AnswerBody> {
         let served_by = ServedBy::of(&self.upstream.server);
-        let word = self.cancelled();
-        let mut response =
-            until_cancelled(word, Box::pin(self.unmarked_answer(answered))).await.unwrap_or_else(|| {
+        let mark = self.mark();
+        let mut response = until_cancelled(mark.clone(), Box::pin(self.unmarked_answer(answered)))
+            .await
+            .unwrap_or_else(|| {
                 let mut response = nothing();
                 response.extensions_mut().insert(UpstreamProblem::Cancelled);
                 response
             });
+        if let Some(mark) = mark {
+            response.extensions_mut().insert(mark);
+        }
         if response.extensions().get::<MindsItsServer>().is_none() {
             // The stream ends when the server is taken away.
             response.extensions_mut().insert(served_by);
@@ -161,10 +171,10 @@ impl Passage {
                 Err(_) => return self.failed(broken(&body)),
             }
         }
-        let word = self.cancelled();
+        let mark = self.mark();
         streamed(&parts.headers, move |outlet| async move {
             let copying = copy(self, held.into(), body, outlet);
-            until_cancelled(word, copying).await.unwrap_or(Err(BrokenOff))
+            until_cancelled(mark, copying).await.unwrap_or(Err(BrokenOff))
         })
     }
 
@@ -174,15 +184,11 @@ impl Passage {
     }
 }
 
-/// Does the work, if it is not cancelled before.
-pub(super) async fn until_cancelled<T>(
-    cancelled: Option<Arc<Notify>>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let Some(cancelled) = cancelled else { return Some(work.await) };
-    tokio::select! {
-        done = work => Some(done),
-        () = cancelled.notified() => None,
+/// Does the work, if its request is not taken back before.
+pub(super) async fn until_cancelled<T>(mark: Option<Mark>, work: impl Future<Output = T>) -> Option<T> {
+    match mark {
+        Some(mark) => mark.unless_cancelled(work).await,
+        None => Some(work.await),
     }
 }
 
@@ -266,6 +272,8 @@ pub(super) async fn pass_stream(
     outlet: Outlet,
 ) -> Result<(), BrokenOff> {
     let mut between_events = true;
+    // Looked at and not changed: progress counts as a sign of life of its call.
+    let mut splitter = EventSplitter::default();
     loop {
         session.touch();
         match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
@@ -276,6 +284,9 @@ pub(super) async fn pass_stream(
                 Ok(Ok(piece)) => {
                     between_events =
                         [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
+                    for part in splitter.push(&piece) {
+                        note_progress(&session, &part);
+                    }
                     outlet.send(piece).await;
                 }
                 Ok(Err(_)) => {}
@@ -283,6 +294,19 @@ pub(super) async fn pass_stream(
                 Err(_) => return Err(BrokenOff),
             },
         }
+    }
+}
+
+/// On the route of one server: notes that the server told of progress.
+fn note_progress(session: &Session, part: &Part) {
+    let Part::Event(held) = part else { return };
+    let Some(data) = Fields::of(held).data else { return };
+    let Ok(envelope) = Envelope::parse(&data) else { return };
+    if envelope.method() == "notifications/progress"
+        && let Some(server_id) = session.server_id()
+        && let Some(token) = envelope.params().and_then(|params| member(params, "progressToken"))
+    {
+        session.workspace.calls.progressed(server_id, token.get());
     }
 }
 
@@ -302,6 +326,7 @@ pub(super) async fn pass_scoped_stream(
                 Ok(Ok(piece)) => {
                     for part in splitter.push(&piece) {
                         // One that is too long to be looked at is not passed on.
+                        note_progress(&session, &part);
                         let Part::Event(held) = part else { continue };
                         let data = Fields::of(&held).data.filter(|data| !data.is_empty());
                         if data.is_none_or(|data| may_hear(&data)) {

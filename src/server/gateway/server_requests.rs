@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Unanswered requests that are remembered; the oldest goes when another comes.
+/// Unanswered requests of one server that are remembered; its oldest goes when another comes.
 const MAX_WAITING: usize = 256;
 /// How ids of the gateway's own begin.
 const PREFIX: &str = "server-request-";
@@ -42,8 +42,10 @@ impl ServerRequests {
         let mut table = self.table();
         let known = table.waiting.iter().find(|(_, one)| **one == request).map(|(number, _)| *number);
         let number = known.unwrap_or_else(|| {
-            if table.waiting.len() >= MAX_WAITING {
-                table.waiting.pop_first();
+            let own = table.waiting.iter().filter(|(_, one)| one.server_id == request.server_id);
+            let (count, oldest) = (own.clone().count(), own.map(|(number, _)| *number).next());
+            if count >= MAX_WAITING {
+                oldest.and_then(|oldest| table.waiting.remove(&oldest));
             }
             table.next += 1;
             let number = table.next;
@@ -104,9 +106,11 @@ mod tests {
     #[test]
     fn their_number_is_bounded() {
         let requests = ServerRequests::default();
+        let other = requests.open(waiting("b", "0"));
         let ids: Vec<String> =
             (0..=MAX_WAITING).map(|id| requests.open(waiting("a", &id.to_string()))).collect();
         assert_eq!(requests.answered(&ids[0]), None);
         assert!(requests.answered(&ids[1]).is_some());
+        assert!(requests.answered(&other).is_some(), "another server's");
     }
 }

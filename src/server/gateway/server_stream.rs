@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::answer;
-use super::event_relay::{DEFAULT_RETRY, MAX_RETRY};
 use super::event_splitter::{Fields, Part};
 use super::message::{Envelope, Kind};
 use super::outward::Outward;
+use super::pauses::{DEFAULT_RETRY, MAX_RETRY};
 use super::problem::UpstreamProblem;
 use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
@@ -163,7 +163,9 @@ impl Feed {
             if self.caller.member.scope.limits_tools() && !may_hear(data) {
                 continue;
             }
-            let _ = self.events.send(outward.event(held, &fields)).await;
+            if let Some(held) = outward.event(held, &fields, None) {
+                let _ = self.events.send(held).await;
+            }
         }
         if is_answered {
             // It was the stream of a request, and nothing more comes on it.

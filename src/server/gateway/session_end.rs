@@ -36,7 +36,7 @@ impl Gateway {
 
     /// Ends the sessions that were idle for too long, now and then.
     pub(super) fn sweep_sessions(self: &Arc<Self>, pool: &Rc<UpstreamPool>) {
-        let (now, next) = (clock::now(), self.next_sweep.load(Ordering::Relaxed));
+        let (now, next) = (clock::monotonic(), self.next_sweep.load(Ordering::Relaxed));
         let is_time = now >= next
             && self
                 .next_sweep

@@ -8,15 +8,12 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hyper::Uri;
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
 use tokio::sync::watch;
 
-use super::capabilities::Capabilities;
 use super::failed_openings::FailedOpenings;
+pub(super) use super::kept_upstream::{Slot, UpstreamSession};
 use super::workspace_session::WorkspaceSession;
-use crate::domain::Origin;
 use crate::server::auth::Member;
 use crate::server::clock::{self, Millis};
 use crate::server::randomness::{RandomnessFailed, random_base62};
@@ -41,31 +38,6 @@ pub(super) enum Scope {
     /// No route: held for a client of the modern era, which has no session itself.
     Bridge,
 }
-
-/// A session with one upstream.
-#[derive(Debug, Clone)]
-pub(super) struct UpstreamSession {
-    /// The upstream's session id; servers without sessions give none.
-    pub(super) id: Option<HeaderValue>,
-    /// The protocol version it chose.
-    pub(super) protocol: HeaderValue,
-    /// Secrets, rules and URL it was opened with.
-    pub(super) fingerprint: [u8; 32],
-    /// The origin it was opened at.
-    pub(super) origin: Origin,
-    /// The path and query there.
-    pub(super) target: Uri,
-    /// What it offers.
-    pub(super) offers: Arc<Capabilities>,
-    /// Whether the upstream has got `notifications/initialized`.
-    pub(super) announced: bool,
-    /// Whether it is spoken to in the modern era: then there is no session there, and this is
-    /// what is known instead.
-    pub(super) modern: bool,
-}
-
-/// Where the session with one upstream is kept; locked while it is being opened.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Option<UpstreamSession>>>;
 
 /// A client's session.
 pub(super) struct Session {
@@ -131,6 +103,11 @@ impl Session {
         self.scope == Scope::Bridge
     }
 
+    /// On the route of one server: the server's id.
+    pub(super) fn server_id(&self) -> Option<&str> {
+        if let Scope::Server(id) = &self.scope { Some(id) } else { None }
+    }
+
     fn belongs_to(&self, member: &Member, scope: &Scope) -> bool {
         let own = &self.member;
         own.token_id == member.token_id && own.workspace_id == member.workspace_id && self.scope == *scope
@@ -138,7 +115,7 @@ impl Session {
 
     /// Notes that the session is in use.
     pub(super) fn touch(&self) {
-        self.last_used.store(clock::now(), Ordering::Relaxed);
+        self.last_used.store(clock::monotonic(), Ordering::Relaxed);
     }
 
     /// When it was last used; in the far future while an answer is under way.
@@ -204,7 +181,7 @@ impl Sessions {
         protocol: &str,
     ) -> Result<(Arc<Session>, Vec<Arc<Session>>), RandomnessFailed> {
         let id = random_base62(ID_CHARS)?.to_string();
-        let now = clock::now();
+        let now = clock::monotonic();
         let session = Arc::new(Session {
             id: id.clone(),
             member: member.clone(),
@@ -251,7 +228,7 @@ impl Sessions {
 
     /// Takes out all sessions that were idle for too long.
     pub(super) fn expired(&self) -> Vec<Arc<Session>> {
-        let now = clock::now();
+        let now = clock::monotonic();
         let mut expired = Vec::new();
         for shard in &self.shards {
             let mut shard = unpoisoned(shard);
@@ -269,7 +246,7 @@ impl Sessions {
     pub(super) fn find(&self, id: &str, member: &Member, scope: &Scope) -> Option<Arc<Session>> {
         let shard = self.shard(id);
         let session = shard.get(id)?;
-        let now = clock::now();
+        let now = clock::monotonic();
         // One that was idle for too long is left for `expired`, which ends it upstream.
         if session.is_idle(now) || !session.belongs_to(member, scope) {
             return None;
@@ -281,7 +258,7 @@ impl Sessions {
     /// How many sessions there are that are not idle for too long, and how many upstream
     /// sessions they hold, by the server's id.
     pub(super) fn counts(&self) -> (usize, HashMap<String, usize>) {
-        let (mut count, mut held, now) = (0, HashMap::new(), clock::now());
+        let (mut count, mut held, now) = (0, HashMap::new(), clock::monotonic());
         self.each(|session| {
             let live = !session.is_idle(now);
             count += usize::from(live);
@@ -344,7 +321,7 @@ mod tests {
     fn idle_sessions_end() {
         let sessions = Sessions::new();
         let (idle, busy) = (open(&sessions, "a").0, open(&sessions, "a").0);
-        idle.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        idle.last_used.store(clock::monotonic() - IDLE_MILLIS - 1, Ordering::Relaxed);
         assert!(sessions.find(&idle.id, &member("a"), &Scope::Workspace).is_none());
         let expired = sessions.expired();
         assert!(matches!(expired.as_slice(), [one] if one.id == idle.id));
@@ -356,10 +333,10 @@ mod tests {
         let sessions = Sessions::new();
         let (session, _) = open(&sessions, "a");
         let answering = Answering::begin(&session);
-        session.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        session.last_used.store(clock::monotonic() - IDLE_MILLIS - 1, Ordering::Relaxed);
         assert!(sessions.expired().is_empty());
         assert!(sessions.find(&session.id, &member("a"), &Scope::Workspace).is_some());
-        session.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        session.last_used.store(clock::monotonic() - IDLE_MILLIS - 1, Ordering::Relaxed);
         for _ in 0..TOKEN_CAPACITY - 1 {
             open(&sessions, "a");
         }
@@ -368,7 +345,7 @@ mod tests {
         assert!(sessions.expired().is_empty());
         drop(answering);
         assert!(sessions.expired().is_empty(), "its idle time begins now");
-        session.last_used.store(clock::now() - IDLE_MILLIS - 1, Ordering::Relaxed);
+        session.last_used.store(clock::monotonic() - IDLE_MILLIS - 1, Ordering::Relaxed);
         assert_eq!(sessions.expired().len(), 1);
     }
 
@@ -376,10 +353,10 @@ mod tests {
     fn a_token_pushes_out_its_own_sessions_only() {
         let sessions = Sessions::new();
         let (other, _) = open(&sessions, "b");
-        other.last_used.store(clock::now() - IDLE_MILLIS / 2, Ordering::Relaxed);
+        other.last_used.store(clock::monotonic() - IDLE_MILLIS / 2, Ordering::Relaxed);
         let first: Vec<_> = (0..TOKEN_CAPACITY).map(|_| open(&sessions, "a")).collect();
         assert!(first.iter().all(|(_, gone)| gone.is_empty()));
-        first[7].0.last_used.store(clock::now() - 1000, Ordering::Relaxed);
+        first[7].0.last_used.store(clock::monotonic() - 1000, Ordering::Relaxed);
         let (newest, gone) = open(&sessions, "a");
         assert_eq!(gone.iter().map(|one| &one.id).collect::<Vec<_>>(), [&first[7].0.id]);
         assert!(

@@ -8,11 +8,12 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::answer::SESSION_HEADER;
-use super::answer::{self};
+use super::aggregate::rpc_result;
+use super::answer::{self, SESSION_HEADER};
 use super::call_record::CallRecord;
+use super::calls_under_way::CallUnderWay;
 use super::message::{Envelope, Kind};
-use super::modern::{Cancellable, ModernCall};
+use super::modern::ModernCall;
 use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay::{Passage, pass_scoped_stream, pass_stream, streamed, until_ended};
@@ -94,10 +95,14 @@ impl Gateway {
         body: Bytes,
     ) -> Response<AnswerBody> {
         let passing = passing_headers(headers);
+        if envelope.kind() == Kind::Request && envelope.method() == "ping" {
+            // Hosted servers do not know it, and the client asks whether this endpoint is there.
+            return rpc_result(envelope.id(), "{}");
+        }
         if envelope.kind() == Kind::Request {
             let record = CallRecord::begin(self, caller, server, envelope);
             session.workspace.note_wish(&server.id, envelope);
-            let cancellable = Cancellable::new(session, envelope.id());
+            let call = CallUnderWay::begin(session, &server.id, envelope);
             let made = self.call(caller, session, server.clone(), &passing, body.clone()).await;
             let (upstream, answered) = match made {
                 Ok(made) => made,
@@ -112,10 +117,11 @@ impl Gateway {
                 };
             }
             let opened = upstream.opened();
-            let modern = ModernCall::of(cancellable, session, opened.as_ref(), body, passing);
+            let modern = ModernCall::of(session, opened.as_ref(), body, passing);
             let id = envelope.id().to_owned();
             let (gateway, caller) = (Arc::clone(self), Rc::clone(caller));
-            let passage = Passage { gateway, caller, upstream, id, workspace: None, modern };
+            let passage =
+                Passage { gateway, caller, upstream, id, workspace: None, modern, call: Some(call) };
             return record.watch(passage.answer(answered).await);
         }
         let notified = match Upstream::open(self, caller, server.clone(), passing) {

@@ -86,7 +86,7 @@ impl Upstream {
         if opened.modern {
             return self.request_modern(session, message).await;
         }
-        let response = self.post_request(&opened, message.clone()).await?;
+        let response = self.post_request(session, &opened, message.clone()).await?;
         if opened.id.is_none() {
             return answer::of_request(response).await;
         }
@@ -97,7 +97,7 @@ impl Upstream {
         }
         self.forget(session, &opened).await;
         let opened = self.session_since(session, began).await?;
-        let response = self.post_request(&opened, message).await?;
+        let response = self.post_request(session, &opened, message).await?;
         answer::of_request(response).await
     }
 
@@ -213,14 +213,17 @@ impl Upstream {
 
     async fn post_request(
         &self,
+        session: &Session,
         opened: &UpstreamSession,
         message: Bytes,
     ) -> Result<Response<UpstreamBody>, UpstreamProblem> {
+        let asked = message.clone();
+        let envelope = Envelope::parse(&asked);
+        let id = envelope.as_ref().map_or("null", Envelope::id);
+        let posting = self.post(Some(opened), message, Duration::MAX);
         match &self.wanted {
-            None => self.post(Some(opened), message, self.patience).await,
-            Some(wanted) => {
-                wanted.within(self.patience, self.post(Some(opened), message, Duration::MAX)).await
-            }
+            None => session.workspace.calls.patiently(id, self.patience, posting).await,
+            Some(wanted) => wanted.within(self.patience, posting).await,
         }
     }
 

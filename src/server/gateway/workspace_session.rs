@@ -1,18 +1,19 @@
 //! What a session on the route of a workspace remembers beside its upstream sessions: which
-//! server runs which request, what servers asked the client, what the client subscribed to,
+//! server has which request, what servers asked the client, what the client subscribed to,
 //! and the level of log messages it wants.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hyper::body::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::calls_under_way::CallsUnderWay;
 use super::capabilities::Capabilities;
 use super::inward::LOG_LEVELS;
 use super::message::{Envelope, Kind};
-use super::modern::{CancellableCalls, Hearing, Questions, of_initialize};
+use super::modern::{Hearing, Questions, of_initialize};
 use super::naming::{NameInMessage, member};
 use super::resource_index::ResourceIndex;
 use super::server_requests::ServerRequests;
@@ -31,12 +32,10 @@ pub(super) struct WorkspaceSession {
     pub(super) questions: Questions,
     /// Calls of a client of the modern era whose servers may ask for something.
     pub(super) hearing: Hearing,
-    /// Calls that the client can cancel.
-    pub(super) calls: CancellableCalls,
+    /// The client's requests that servers work on.
+    pub(super) calls: CallsUnderWay,
     client_capabilities: OnceLock<Value>,
     announced: Mutex<Capabilities>,
-    /// Ids of requests under way, as they were written, and the server that runs each.
-    running: Mutex<HashMap<String, String>>,
     subscriptions: Mutex<HashSet<Subscription>>,
     /// Tells that they have changed.
     subscribed: watch::Sender<()>,
@@ -56,34 +55,11 @@ pub(super) struct Subscription {
     pub(super) bare: bool,
 }
 
-/// Notes that a request is under way, as long as it lives.
-pub(super) struct Running {
-    session: Arc<super::sessions::Session>,
-    id: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        unpoisoned(&self.session.workspace.running).remove(&self.id);
-    }
-}
-
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes which server runs a request of the session.
-pub(super) fn running(session: &Arc<super::sessions::Session>, id: &str, server_id: &str) -> Running {
-    unpoisoned(&session.workspace.running).insert(id.to_owned(), server_id.to_owned());
-    Running { session: Arc::clone(session), id: id.to_owned() }
-}
-
 impl WorkspaceSession {
-    /// The server that runs the request with this id.
-    pub(super) fn runs(&self, id: &str) -> Option<String> {
-        unpoisoned(&self.running).get(id).cloned()
-    }
-
     /// Remembers a subscription.
     pub(super) fn subscribe(&self, subscription: Subscription) {
         let mut subscriptions = unpoisoned(&self.subscriptions);

@@ -126,7 +126,7 @@ impl Gateway {
     fn passage(self: &Arc<Self>, asked: &Asked<'_>, upstream: Upstream) -> Passage {
         let (gateway, caller, id) =
             (Arc::clone(self), Rc::clone(asked.caller), asked.envelope.id().to_owned());
-        Passage { gateway, caller, upstream, id, workspace: None, modern: None }
+        Passage { gateway, caller, upstream, id, workspace: None, modern: None, call: None }
     }
 
     async fn modern_workspace(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {

@@ -18,7 +18,6 @@ use super::answering::{Asked, failure};
 use super::call_body::{CallBody, park};
 use super::cancellation::CancelOnDrop;
 use super::parked_calls::{Budget, ParkedCall};
-use super::progress_token::progress_token;
 use super::waiting_pieces::waiting_pieces;
 use super::wanted_input::WantedInput;
 use super::{CACHED, COMPLETE};
@@ -26,6 +25,7 @@ use crate::server::auth::Member;
 use crate::server::body::AnswerBody;
 use crate::server::gateway::Gateway;
 use crate::server::gateway::answer;
+use crate::server::gateway::calls_under_way::{CallUnderWay, progress_token};
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::{NameInMessage, member};
@@ -35,7 +35,6 @@ use crate::server::gateway::relay::{OnWorkspace, Passage};
 use crate::server::gateway::sessions::{Answering, Session, UpstreamSession};
 use crate::server::gateway::upstream::{SHORT_TIME, Upstream};
 use crate::server::gateway::watched_body::ServedBy;
-use crate::server::gateway::workspace_session::running;
 use crate::server::response::json_answer;
 
 /// What a client gets that comes back to a call that is not there.
@@ -150,17 +149,13 @@ impl Gateway {
             _under_way: UnderWay::begin(&session, &server.id, &wanted),
         };
         let outward = Outward::new(&session, &upstream.server);
-        let running = running(&session, &own_id, &upstream.server.id);
-        let workspace = OnWorkspace {
-            session: Arc::clone(&session),
-            outward,
-            opened: Some(opened),
-            wanted: Some(Arc::clone(&wanted)),
-            _running: running,
-        };
-        let (gateway, caller) = (Arc::clone(self), Rc::clone(asked.caller));
-        let passage =
-            Passage { gateway, caller, upstream, id: own_id, workspace: Some(workspace), modern: None };
+        let under_way = CallUnderWay::with_id(&session, &server.id, &own_id, call.progress_token.clone());
+        let wanted_input = Some(Arc::clone(&wanted));
+        let (opened, within) = (Some(opened), Arc::clone(&session));
+        let workspace = Some(OnWorkspace { session: within, outward, opened, wanted: wanted_input });
+        let (gateway, caller, under_way) = (Arc::clone(self), Rc::clone(asked.caller), Some(under_way));
+        let (id, modern) = (own_id, None);
+        let passage = Passage { gateway, caller, upstream, id, workspace, modern, call: under_way };
         let mut answering = Box::pin(made(passage, session, message));
         tokio::select! {
             biased;

@@ -4,7 +4,6 @@
 mod answering;
 mod bridge_sessions;
 mod call_body;
-mod cancellable;
 mod cancellation;
 mod check;
 mod client_capabilities;
@@ -31,7 +30,6 @@ mod waiting_pieces;
 mod wanted_input;
 
 pub(super) use bridge_sessions::BridgeSessions;
-pub(super) use cancellable::{Cancellable, CancellableCalls};
 pub(super) use client_capabilities::of_initialize;
 pub(super) use discover::Eras;
 pub(super) use hearing::Hearing;

@@ -12,10 +12,8 @@ use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::cancellable::Cancellable;
 use super::client_capabilities::allow;
 use super::input_required::{InputRequired, may_ask};
 use super::questions::Question;
@@ -41,7 +39,6 @@ pub(in crate::server::gateway) struct ModernCall {
     /// The request as the server got it first.
     message: Bytes,
     passing: HeaderMap,
-    cancellable: Cancellable,
     may_ask: bool,
     rounds: u32,
 }
@@ -49,7 +46,6 @@ pub(in crate::server::gateway) struct ModernCall {
 impl ModernCall {
     /// The call that was just made in a session; `None` if its server is of the legacy era.
     pub(in crate::server::gateway) fn of(
-        cancellable: Cancellable,
         session: &Arc<Session>,
         opened: Option<&UpstreamSession>,
         message: Bytes,
@@ -58,7 +54,7 @@ impl ModernCall {
         let is_modern = opened.is_some_and(|opened| opened.modern);
         let may_ask = Envelope::parse(&message).is_ok_and(|envelope| may_ask(envelope.method()));
         let session = Arc::clone(session);
-        is_modern.then_some(Self { session, message, passing, cancellable, may_ask, rounds: 0 })
+        is_modern.then_some(Self { session, message, passing, may_ask, rounds: 0 })
     }
 
     /// What an answer asks of the client, if it does.
@@ -67,11 +63,6 @@ impl ModernCall {
         answer: &[u8],
     ) -> Option<Result<InputRequired, UpstreamProblem>> {
         if self.may_ask { InputRequired::of(answer) } else { None }
-    }
-
-    /// What is notified when the client cancels the call.
-    pub(in crate::server::gateway) fn cancelled(&self) -> Arc<Notify> {
-        self.cancellable.word()
     }
 
     /// Asks the client on its stream, and waits for all its answers.

@@ -15,12 +15,6 @@ pub(super) struct ProgressTokens {
     now: Option<String>,
 }
 
-/// The progress token in the parameters of a message, as it is written.
-pub(super) fn progress_token(envelope: &Envelope<'_>) -> Option<String> {
-    let meta = envelope.params().and_then(|params| member(params, "_meta"))?;
-    member(meta, "progressToken").map(RawValue::get).map(str::to_owned)
-}
-
 impl ProgressTokens {
     /// `None` if there is nothing to be changed.
     pub(super) fn new(first: Option<&String>, now: Option<String>) -> Option<Self> {

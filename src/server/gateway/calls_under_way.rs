@@ -1,0 +1,313 @@
+//! The requests of one client session that servers work on: which server has which, whether the
+//! client took one back, and when its server last told of progress. What a server says about a
+//! request is believed only if the request is one of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::message::Envelope;
+use super::naming::member;
+use super::outward::is_same_id;
+use super::problem::UpstreamProblem;
+use super::sessions::Session;
+
+/// Requests that are over and whose answers may still come, on a stream that the client resumes.
+const MAX_LEFT: usize = 256;
+/// How long a server of the legacy era gets to end the stream of a request that was taken back.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// All of one session, by their ids as they were written.
+#[derive(Default)]
+pub(super) struct CallsUnderWay(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    calls: HashMap<String, Arc<Call>>,
+    /// Id and server of requests that are over, the newest last.
+    left: VecDeque<(String, String)>,
+}
+
+/// One of them.
+struct Call {
+    server_id: String,
+    /// As it was written.
+    progress_token: Option<String>,
+    /// Closing the connection is what cancels it at its server.
+    is_modern: AtomicBool,
+    word: Notify,
+    is_cancelled: AtomicBool,
+    progressed: Mutex<Option<Instant>>,
+}
+
+/// A request that is under way, as long as this lives.
+pub(super) struct CallUnderWay {
+    session: Arc<Session>,
+    id: String,
+    call: Arc<Call>,
+}
+
+/// Goes with an answer: tells whether its request was taken back.
+#[derive(Clone)]
+pub(super) struct Mark(Arc<Call>);
+
+impl Mark {
+    /// Whether it was.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Does the work, unless the request is taken back, and its server ends its answer late.
+    pub(super) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.0.is_over() => None,
+        }
+    }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The progress token in the parameters of a request, as it is written.
+pub(super) fn progress_token(envelope: &Envelope<'_>) -> Option<String> {
+    let meta = envelope.params().and_then(|params| member(params, "_meta"))?;
+    member(meta, "progressToken").map(RawValue::get).map(str::to_owned)
+}
+
+impl CallsUnderWay {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        unpoisoned(&self.0)
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Call>> {
+        self.table().calls.get(id).cloned()
+    }
+
+    /// The server that has the request with this id.
+    pub(super) fn server_of(&self, id: &str) -> Option<String> {
+        self.find(id).map(|call| call.server_id.clone())
+    }
+
+    /// The client takes a request back.
+    pub(super) fn cancel(&self, id: &str) {
+        if let Some(call) = self.find(id) {
+            call.is_cancelled.store(true, Ordering::SeqCst);
+            call.word.notify_waiters();
+        }
+    }
+
+    /// Returns when the request with this id is taken back; never if there is none.
+    pub(super) async fn cancelled(&self, id: &str) {
+        match self.find(id) {
+            Some(call) => call.is_taken_back().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether an answer with this id may come from a server apart from the request: on a stream
+    /// that is resumed, to a request that it had.
+    pub(super) fn was_at(&self, server_id: &str, id: &str) -> bool {
+        let table = self.table();
+        !table.calls.contains_key(id)
+            && table.left.iter().any(|(left, server)| server == server_id && is_same_id(left, id))
+    }
+
+    /// Notes that a server told of progress; `false` if the token is that of a request which another
+    /// server has.
+    pub(super) fn progressed(&self, server_id: &str, token: &str) -> bool {
+        let table = self.table();
+        let has_token =
+            |call: &&Arc<Call>| call.progress_token.as_ref().is_some_and(|own| is_same_id(own, token));
+        let mut is_foreign = false;
+        for call in table.calls.values().filter(has_token) {
+            if call.server_id == server_id {
+                *unpoisoned(&call.progressed) = Some(Instant::now());
+                return true;
+            }
+            is_foreign = true;
+        }
+        !is_foreign
+    }
+
+    /// Does the work for a request, whose server may be silent for so long. Progress that is told on
+    /// another stream counts, and so does the client's word that it takes the request back.
+    pub(super) async fn patiently<T>(
+        &self,
+        id: &str,
+        patience: Duration,
+        work: impl Future<Output = Result<T, UpstreamProblem>>,
+    ) -> Result<T, UpstreamProblem> {
+        let (mut work, began) = (std::pin::pin!(work), Instant::now());
+        let Some(call) = self.find(id) else {
+            return tokio::time::timeout(patience, work).await.unwrap_or(Err(UpstreamProblem::TimedOut));
+        };
+        loop {
+            let left = patience.saturating_sub(call.silent_since(began).elapsed());
+            if left.is_zero() {
+                return Err(UpstreamProblem::TimedOut);
+            }
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(left) => {}
+                () = call.is_over() => return Err(UpstreamProblem::Cancelled),
+            }
+        }
+    }
+}
+
+impl Call {
+    fn silent_since(&self, moment: Instant) -> Instant {
+        unpoisoned(&self.progressed).map_or(moment, |progressed| progressed.max(moment))
+    }
+
+    /// Returns when the client takes the request back.
+    async fn is_taken_back(&self) {
+        let mut word = std::pin::pin!(self.word.notified());
+        // Heard from here on: a word that was given before is seen in the flag.
+        word.as_mut().enable();
+        if !self.is_cancelled.load(Ordering::SeqCst) {
+            word.await;
+        }
+    }
+
+    /// Returns when it was taken back, and its server had the time to end its answer.
+    async fn is_over(&self) {
+        self.is_taken_back().await;
+        if !self.is_modern.load(Ordering::Relaxed) {
+            tokio::time::sleep(GRACE).await;
+        }
+    }
+}
+
+impl CallUnderWay {
+    /// Notes that a server gets a request of the session.
+    pub(super) fn begin(session: &Arc<Session>, server_id: &str, envelope: &Envelope<'_>) -> Self {
+        Self::with_id(session, server_id, envelope.id(), progress_token(envelope))
+    }
+
+    /// The same under an id of the gateway's own.
+    pub(super) fn with_id(
+        session: &Arc<Session>,
+        server_id: &str,
+        id: &str,
+        progress_token: Option<String>,
+    ) -> Self {
+        let call = Arc::new(Call {
+            server_id: server_id.to_owned(),
+            progress_token,
+            is_modern: AtomicBool::new(false),
+            word: Notify::new(),
+            is_cancelled: AtomicBool::new(false),
+            progressed: Mutex::default(),
+        });
+        let mut table = session.workspace.calls.table();
+        table.left.retain(|(left, _)| left != id);
+        table.calls.insert(id.to_owned(), Arc::clone(&call));
+        drop(table);
+        Self { session: Arc::clone(session), id: id.to_owned(), call }
+    }
+
+    /// Its server is of the modern era.
+    pub(super) fn is_at_a_modern_server(&self) {
+        self.call.is_modern.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client took it back.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.call.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Since when the server is silent that said something at this moment.
+    pub(super) fn silent_since(&self, moment: Instant) -> Instant {
+        self.call.silent_since(moment)
+    }
+
+    /// What goes with the answer.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(Arc::clone(&self.call))
+    }
+}
+
+impl Drop for CallUnderWay {
+    fn drop(&mut self) {
+        let mut table = self.session.workspace.calls.table();
+        // Another request may have taken the id, against the rules.
+        if table.calls.get(&self.id).is_some_and(|call| Arc::ptr_eq(call, &self.call)) {
+            table.calls.remove(&self.id);
+            if table.left.len() >= MAX_LEFT {
+                table.left.pop_front();
+            }
+            table.left.push_back((self.id.clone(), self.call.server_id.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::auth::Member;
+    use crate::server::gateway::sessions::{Scope, Sessions};
+
+    fn session() -> Arc<Session> {
+        Sessions::new().open(&Member::default(), Scope::Workspace, hyper::body::Bytes::new(), "").unwrap().0
+    }
+
+    #[test]
+    fn a_server_is_believed_about_its_own_requests_only() {
+        let session = session();
+        let calls = &session.workspace.calls;
+        let begin = |server: &str, id: &str, token: Option<&str>| {
+            CallUnderWay::with_id(&session, server, id, token.map(str::to_owned))
+        };
+        let one = begin("a", "1", Some("7"));
+        assert_eq!(calls.server_of("1").as_deref(), Some("a"));
+        assert!(!calls.was_at("a", "1") && !calls.was_at("b", "1"), "it is under way");
+        let before = Instant::now();
+        assert!(!calls.progressed("b", "7") && one.silent_since(before) == before);
+        assert!(calls.progressed("a", "7") && one.silent_since(before) > before);
+        assert!(calls.progressed("b", "8"), "nobody's");
+        let two = begin("b", "2", Some("7"));
+        assert!(calls.progressed("b", "7"), "two requests with one token");
+        drop((one, two));
+        assert!(calls.was_at("a", "1") && !calls.was_at("b", "1") && calls.was_at("b", "2.0"));
+        let again = begin("b", "1", None);
+        assert!(!calls.was_at("a", "1"));
+        drop(again);
+        assert!(!calls.was_at("a", "1") && calls.was_at("b", "1"));
+        for id in 0..MAX_LEFT {
+            drop(begin("a", &format!("\"{id}\""), None));
+        }
+        assert!(!calls.was_at("b", "1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_with_silence_or_the_clients_word() {
+        let session = session();
+        let calls = &session.workspace.calls;
+        let wait = |id| calls.patiently(id, Duration::from_secs(10), std::future::pending::<Result<(), _>>());
+        let call = CallUnderWay::with_id(&session, "a", "1", Some("\"t\"".to_owned()));
+        let began = Instant::now();
+        let telling = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            assert!(calls.progressed("a", "\"t\""));
+        };
+        assert_eq!(tokio::join!(wait("1"), telling).0, Err(UpstreamProblem::TimedOut));
+        assert_eq!(began.elapsed().as_secs(), 19);
+        assert!(!call.is_cancelled());
+        calls.cancel("1");
+        let began = Instant::now();
+        assert_eq!(wait("1").await, Err(UpstreamProblem::Cancelled));
+        assert_eq!((began.elapsed(), call.is_cancelled()), (GRACE, true));
+        call.is_at_a_modern_server();
+        assert_eq!(call.mark().unless_cancelled(std::future::pending::<()>()).await, None);
+        assert_eq!(began.elapsed(), GRACE, "at once");
+        assert_eq!(wait("2").await, Err(UpstreamProblem::TimedOut), "one that is not noted");
+    }
+}
