@@ -139,7 +139,10 @@ fn names_of_servers_cannot_be_guessed_without_a_limit() {
         "calls have a quota of their own"
     );
     // After 600 guesses a right name is not told apart from a wrong one, not even by a tool call.
-    let wrong = (0..4).map(guess).last().unwrap();
+    for number in 0..3 {
+        guess(number);
+    }
+    let wrong = guess(3);
     let right = echo();
     assert_eq!((right.status, standing(&right)), (429, Some((600, 0))));
     assert_eq!(right.json()["error"]["code"], wrong.json()["error"]["code"]);
