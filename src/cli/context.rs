@@ -119,6 +119,24 @@ impl<'a> Context<'a> {
             .with_hint("do not repeat it; look what is there")
     }
 
+    /// A hint whose commands name the workspace of `-w`: without it they would act on another one.
+    /// That of the environment or of `workspace use` is also the next command's.
+    pub(super) fn in_workspace(&self, hint: &str) -> String {
+        let Some(slug) = &self.options.workspace else { return hint.to_owned() };
+        let with_it = |hint: String, command: &str| {
+            hint.replace(&format!("aerostack {command} "), &format!("aerostack -w {slug} {command} "))
+        };
+        ["secrets", "mcp"].into_iter().fold(hint.to_owned(), with_it)
+    }
+
+    /// The same of a failure's hint.
+    pub(super) fn with_workspace(&self, failure: Failure) -> Failure {
+        match failure.hint().map(|hint| self.in_workspace(hint)) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+
     /// Keeps the names that were seen for completions.
     pub fn remember_names(&mut self) {
         let seen = self.client.as_mut().map(ApiClient::take_names_seen).unwrap_or_default();
@@ -228,6 +246,28 @@ mod tests {
     use super::*;
     use crate::cli::terminal::Style;
     use crate::client::Cause;
+
+    #[test]
+    fn hints_name_the_workspace_that_was_given() {
+        let hint = "list them: aerostack mcp list; 'aerostack secrets list x' shows more (aerostack secrets set x <NAME>), \
+                    aerostack workspace list";
+        let told = |workspace: Option<&str>, own: Option<&str>| {
+            let workspace = workspace.map(|slug| WorkspaceSlug::parse(slug).unwrap());
+            let options = GlobalOptions { workspace, ..GlobalOptions::default() };
+            let settings = Settings { workspace: own.map(str::to_owned), ..Settings::default() };
+            let mut terminal = Terminal::captured(false);
+            let context = Context::new(&mut terminal, &settings, &options);
+            assert_eq!(context.with_workspace(Failure::usage("x")).hint(), None);
+            context.with_workspace(Failure::usage("x").with_hint(hint)).hint().unwrap().to_owned()
+        };
+        assert_eq!(told(None, None), hint);
+        assert_eq!(told(None, Some("team")), hint, "the next command has it, too");
+        assert_eq!(
+            told(Some("team"), None),
+            "list them: aerostack -w team mcp list; 'aerostack -w team secrets list x' shows more \
+             (aerostack -w team secrets set x <NAME>), aerostack workspace list"
+        );
+    }
 
     #[test]
     fn only_long_pauses_are_announced() {

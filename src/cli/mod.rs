@@ -243,7 +243,7 @@ fn run_with_api(
     let mut context = Context::new(terminal, settings, options);
     let ended = runtime.block_on(interruption::unless_interrupted(command.run(&mut context)));
     let result = ended.and_then(|done| done.unwrap_or_else(|| Err(context.interrupted())));
-    let result = result.map_err(|failure| context.with_changes(failure));
+    let result = result.map_err(|failure| context.with_workspace(context.with_changes(failure)));
     context.remember_names();
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();

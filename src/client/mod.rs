@@ -158,7 +158,8 @@ impl ApiClient {
         path: &str,
         body: Option<&(impl Serialize + Sync + ?Sized)>,
     ) -> Result<T, ClientError> {
-        self.send_as(Repeat::of(&method, path), method, path, body).await
+        let is_change = method != Method::GET && path != routes::VALIDATE;
+        self.send_as(Repeat::of(&method, path), is_change, method, path, body).await
     }
 
     /// The same for a request whose answer tells what this one try did: it is tried again
@@ -169,18 +170,28 @@ impl ApiClient {
         path: &str,
         body: Option<&(impl Serialize + Sync + ?Sized)>,
     ) -> Result<T, ClientError> {
-        self.send_as(Repeat::Unsent, method, path, body).await
+        self.send_as(Repeat::Unsent, true, method, path, body).await
+    }
+
+    /// The same for a request that changes nothing, but is not to be made twice.
+    async fn ask_once<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync + ?Sized)>,
+    ) -> Result<T, ClientError> {
+        self.send_as(Repeat::Unsent, false, method, path, body).await
     }
 
     async fn send_as<T: DeserializeOwned>(
         &mut self,
         repeat: Repeat,
+        is_change: bool,
         method: Method,
         path: &str,
         body: Option<&(impl Serialize + Sync + ?Sized)>,
     ) -> Result<T, ClientError> {
         let _under_way = UnderWay::begin(&self.outside_requests);
-        let is_change = method != Method::GET && path != routes::VALIDATE;
         let uncertain_before = self.changes.uncertain;
         // The status of an earlier try behind which the API may have done its work.
         let mut lost = None;

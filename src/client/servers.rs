@@ -58,7 +58,7 @@ impl ApiClient {
         slug: &ServerSlug,
     ) -> Result<ServerTestReport, ClientError> {
         let path = format!("{}?workspace={workspace}", routes::server_test(slug));
-        self.send(Method::POST, &path, NO_BODY).await
+        self.ask_once(Method::POST, &path, NO_BODY).await
     }
 
     /// Removes a server and its secrets.

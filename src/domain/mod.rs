@@ -3,6 +3,7 @@
 
 pub mod allowed_host;
 pub mod api_key;
+pub mod day;
 pub mod injection;
 pub mod origin;
 pub mod period;
@@ -17,6 +18,7 @@ pub mod workspace_token;
 
 pub use allowed_host::{AllowedHost, AllowedHostProblem};
 pub use api_key::ApiKey;
+pub use day::beginning_of_day;
 pub use injection::{Injection, InjectionHeader, InjectionProblem};
 pub use origin::{Origin, UpstreamUrl, UrlProblem};
 pub use period::{Period, PeriodProblem};

@@ -17,12 +17,14 @@ pub struct ApiError {
     message: String,
     hint: Option<String>,
     problems: Vec<EntryProblem>,
+    /// Where it is not that of the code.
+    status: Option<StatusCode>,
 }
 
 impl ApiError {
     /// Any kind.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, problems: Vec::new() }
+        Self { code, message: message.into(), hint: None, problems: Vec::new(), status: None }
     }
 
     /// Adds what to do next.
@@ -37,6 +39,12 @@ impl ApiError {
     pub fn with_problems(mut self, problems: Vec<EntryProblem>) -> Self {
         self.problems = problems;
         self
+    }
+
+    /// The same with a status that says more than that of the code.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
     }
 
     /// 400.
@@ -80,7 +88,8 @@ impl ApiError {
 
     /// HTTP status.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        let of_the_code = || StatusCode::from_u16(self.code.status()).ok();
+        self.status.or_else(of_the_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The document with this request id.

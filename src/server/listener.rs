@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::connections::{ConnectionLimits, Connections, Place, StallGuard};
-use super::head_tap::HeadTap;
+use super::head_tap::{HEAD_BYTES, HeadTap};
 use super::host_check::ArrivedAt;
 use super::metrics::Peer;
 use super::router::{self, Core, Shared};
@@ -32,8 +32,6 @@ const HEADER_READ_TIME: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// How long running requests get at shutdown.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
-/// Bytes of a request's head, and of the read buffer.
-const HEAD_BYTES: usize = 64 * 1024;
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
 /// Connections that wait to be accepted.
@@ -210,6 +208,7 @@ async fn serve<S>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIME)
+        // Of the read buffer: it takes longer heads, too, which are refused by the tap.
         .max_buf_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(socket), service);

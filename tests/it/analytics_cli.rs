@@ -139,6 +139,18 @@ fn the_workspace_can_be_named_in_two_ways() {
 }
 
 #[test]
+fn a_day_is_its_beginning_in_utc() {
+    let (companion, ..) = scene();
+    let since = |day: &str| cli(&companion, &["analytics", "--since", day, "--json"]).document();
+    let document = since("2026-01-02");
+    assert_eq!(document["since"], "2026-01-02T00:00:00Z");
+    assert!(!document["groups"].as_array().unwrap().is_empty(), "{document}");
+    assert_eq!(since("2999-01-01")["groups"], json!([]));
+    let path = "/api/v1/admin/workspaces/default/analytics?since=2026-01-02";
+    assert_eq!(companion.admin("GET", path, None).json()["groups"], document["groups"]);
+}
+
+#[test]
 fn what_is_refused() {
     let companion = Companion::start();
     for arguments in [

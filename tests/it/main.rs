@@ -60,6 +60,7 @@ mod long_events;
 mod lookalike_headers;
 mod mcp_servers;
 mod mcp_test;
+mod mcp_test_closer;
 mod metrics;
 mod modern_era;
 mod modern_streams;

@@ -13,19 +13,24 @@ use crate::harness::upstream::{Received, http_answer, json_answer};
 use crate::harness::{Companion, Upstream, cli, mcp_answer, request};
 
 /// What a refusing or broken server says, which must stay with it.
-const CANARY: &str = "canary-of-the-upstream";
-const SECRET: &str = "canary-value-0d2f";
+pub const CANARY: &str = "canary-of-the-upstream";
+pub const SECRET: &str = "canary-value-0d2f";
 
-fn report(companion: &Companion, slug: &str) -> Value {
+pub fn report(companion: &Companion, slug: &str) -> Value {
     let answer = companion.admin("POST", &format!("/api/v1/admin/mcp-servers/{slug}/test"), None);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(!answer.whole().contains("canary"), "{}", answer.whole());
     answer.json()
 }
 
+pub fn codes(report: &Value) -> Vec<String> {
+    let code = |finding: &Value| finding["code"].as_str().unwrap().to_owned();
+    report["findings"].as_array().unwrap().iter().map(code).collect()
+}
+
 /// Fails the test unless this one error was found; its message and the exit code.
 #[track_caller]
-fn finds(companion: &Companion, slug: &str, code: &str, exit: i32, word: &str) {
+pub fn finds(companion: &Companion, slug: &str, code: &str, exit: i32, word: &str) {
     let report = report(companion, slug);
     let finding = &report["findings"][0];
     assert_eq!(
@@ -48,7 +53,7 @@ fn finds(companion: &Companion, slug: &str, code: &str, exit: i32, word: &str) {
 }
 
 /// A companion with one server, `up`, that answers so.
-fn scene(answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> (Companion, Upstream) {
+pub fn scene(answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> (Companion, Upstream) {
     let (companion, upstream) = (Companion::start(), Upstream::start(answer));
     companion.add_server("up", &upstream.url());
     (companion, upstream)
@@ -71,16 +76,42 @@ fn a_server_that_works() {
     });
     companion.set("up", "API_TOKEN", SECRET);
     let report = report(&companion, "up");
-    assert_eq!((&report["ok"], &report["tools"], &report["findings"]), (&json!(true), &json!(3), &json!([])));
+    assert_eq!((&report["ok"], &report["tools"]), (&json!(true), &json!(3)));
+    assert_eq!(codes(&report), ["underscore_header"], "nginx lets such a list through without the header");
     assert_eq!((&report["protocol"], &report["era"]), (&json!("2025-11-25"), &json!("legacy")));
     let ended = cli(&companion, &["mcp", "test", "up"]).expect(0);
     assert!(ended.out.starts_with("up works: MCP 2025-11-25 (legacy era), 3 tools, "), "{}", ended.out);
-    assert_eq!(ended.err, "");
+    assert!(ended.err.starts_with("warning: the header API_TOKEN has an underscore: "), "{}", ended.err);
+    assert!(ended.err.contains("that it lists tools does not show that it arrived"), "{}", ended.err);
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
     // Every request had the secret, and no tool was called.
     assert!(upstream.received().iter().all(|one| one.values("API_TOKEN") == [SECRET]));
     assert!(upstream.received_of("tools/call").is_empty());
     let document = cli(&companion, &["mcp", "test", "up", "--json"]).document();
     assert_eq!(document["tools"], 3);
+    // Nothing to say where no header can be dropped.
+    assert_eq!(companion.inject("up", "API_TOKEN", &json!({"type": "bearer"})).status, 200);
+    assert_eq!(cli(&companion, &["mcp", "test", "up"]).expect(0).err, "");
+}
+
+/// Like one behind nginx: the header is dropped, the list is there for everybody, and calls fail.
+#[test]
+fn a_list_for_everybody_says_nothing_of_the_credential() {
+    let (companion, upstream) = scene(|request| {
+        let refused = request.method() == "tools/call" && request.values("X-Api-Key") != [SECRET];
+        if refused { http_answer("401 Unauthorized", &[], CANARY) } else { mcp_answer(request) }
+    });
+    companion.set("up", "X_API_KEY", SECRET);
+    let warnings = || codes(&report(&companion, "up"));
+    assert_eq!(warnings(), ["underscore_header"]);
+    let ended = cli(&companion, &["mcp", "test", "up"]).expect(0);
+    assert!(
+        ended.err.contains("(send it in another header: aerostack secrets inject up X_API_KEY --mcp-secret)")
+    );
+    let header = json!({"type": "header", "header": "X-Api-Key"});
+    assert_eq!(companion.inject("up", "X_API_KEY", &header).status, 200);
+    assert_eq!(warnings(), Vec::<String>::new());
+    assert!(upstream.received_of("tools/call").is_empty());
 }
 
 #[test]
@@ -150,7 +181,7 @@ fn answers_that_are_not_mcp() {
     });
     finds(&companion, "up", "not_initialized", 1, "refused to open a session");
     let (companion, _upstream) = scene(|_| Vec::new());
-    finds(&companion, "up", "cut", 7, "broke");
+    finds(&companion, "up", "cut", 7, "closed the connection before an answer was complete");
 }
 
 #[test]
@@ -184,10 +215,6 @@ fn a_header_that_is_dropped_on_the_way() {
         http_answer("403 Forbidden", &[], CANARY)
     });
     companion.set("up", "X_API_KEY", SECRET);
-    let codes = |report: &Value| {
-        let code = |finding: &Value| finding["code"].as_str().unwrap().to_owned();
-        report["findings"].as_array().unwrap().iter().map(code).collect::<Vec<_>>()
-    };
     assert_eq!(codes(&report(&companion, "up")), ["credential_refused", "underscore_header"]);
     assert_eq!(
         companion.inject("up", "X_API_KEY", &json!({"type": "header", "header": "X-Api-Key"})).status,

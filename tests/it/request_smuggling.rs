@@ -104,3 +104,19 @@ fn a_head_that_is_too_large_is_refused() {
         assert_eq!(status, 431);
     }
 }
+
+#[test]
+fn a_head_may_have_64_kib() {
+    let companion = Companion::start();
+    let of_length = |length: usize| {
+        let start = format!("GET {PATH} HTTP/1.1\r\nHost: {}\r\nX-A: ", companion.address);
+        let padding = "a".repeat(length - start.len() - 4);
+        raw(companion.address, format!("{start}{padding}\r\n\r\n").as_bytes()).unwrap()
+    };
+    assert_eq!(of_length(64 * 1024).status, 200);
+    for length in [64 * 1024 + 1, 100_000] {
+        let answer = of_length(length);
+        answer.expect_error(431, "too_large");
+        assert_eq!(answer.header("Connection"), Some("close"));
+    }
+}

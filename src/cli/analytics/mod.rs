@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::failure::Failure;
 use super::problem::Rule;
-use crate::domain::{Period, WorkspaceSlug};
+use crate::domain::{Period, WorkspaceSlug, beginning_of_day};
 
 /// Show which tools were called, how often and how long it took
 ///
@@ -32,7 +32,7 @@ pub(super) struct AnalyticsArgs {
         conflicts_with = "calls"
     )]
     by: Vec<GroupBy>,
-    /// From when on: 7d (or s, m, h, w), or a time in RFC 3339
+    /// From when on: 7d (or s, m, h, w), a day (in UTC) or a time in RFC 3339
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = since, conflicts_with = "calls")]
     since: String,
     /// Show the calls one by one, newest first
@@ -87,11 +87,13 @@ impl AnalyticsArgs {
 
 /// Checks the time and leaves it as it was written: the server's clock decides.
 fn since(text: &str) -> Result<String, Rule> {
-    if text.parse::<Period>().is_ok() || text.parse::<Timestamp>().is_ok() {
+    let is_time = text.parse::<Timestamp>().is_ok() || beginning_of_day(text).is_some();
+    if is_time || text.parse::<Period>().is_ok() {
         return Ok(text.to_owned());
     }
     Err(Rule(
-        "a time is a number and one of s, m, h, d, w, such as 7d, or RFC 3339 such as 2026-03-15T10:00:00Z",
+        "a time is a number and one of s, m, h, d, w, such as 7d, or a day such as 2026-03-15, or RFC 3339 such as \
+         2026-03-15T10:00:00Z",
     ))
 }
 
@@ -140,10 +142,10 @@ mod tests {
 
     #[test]
     fn times() {
-        for good in ["7d", "24h", "2026-03-15T10:00:00Z", "2026-03-15T10:00:00+02:00"] {
+        for good in ["7d", "24h", "2026-03-15", "2026-03-15T10:00:00Z", "2026-03-15T10:00:00+02:00"] {
             assert_eq!(since(good).ok().as_deref(), Some(good));
         }
-        for bad in ["", "yesterday", "7", "2026-03-15"] {
+        for bad in ["", "yesterday", "7", "2026-03", "2026-03-15T10:00"] {
             assert!(since(bad).is_err(), "{bad}");
         }
     }

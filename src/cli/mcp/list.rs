@@ -10,8 +10,8 @@ use crate::cli::table::Table;
 
 /// List the MCP servers of the workspace
 ///
-/// HEALTH is what the last tool calls and lists have shown since the companion server started.
-/// It contacts no MCP server; 'mcp test' does.
+/// HEALTH is what the last tool calls, lists, handshakes and tests have shown since the
+/// companion server started. It contacts no MCP server; 'mcp test' does.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct ListArgs {}

@@ -40,8 +40,8 @@ pub(super) async fn run(arguments: TestArgs, context: &mut Context<'_>) -> Resul
         report.findings.iter().partition(|finding| finding.level == FindingLevel::Error);
     if !context.json() {
         for finding in warnings {
-            let hint =
-                finding.hint.as_deref().map(|hint| format!(" ({})", one_line(hint))).unwrap_or_default();
+            let hint = finding.hint.as_deref().map(|hint| one_line(&context.in_workspace(hint)).into_owned());
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             context.terminal.warning(&format!("{}{hint}", one_line(&finding.message)));
         }
     }

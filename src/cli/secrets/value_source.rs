@@ -175,7 +175,7 @@ fn from_argument(
         mask(&bytes, context);
     }
     let For { command, server, name } = wanted;
-    let safe = format!("aerostack secrets {command} {server} {}", name.shown());
+    let safe = context.in_workspace(&format!("aerostack secrets {command} {server} {}", name.shown()));
     if context.settings().no_argv_secrets {
         let variable = env_vars::NO_ARGV_SECRETS;
         return Err(Failure::usage(format!(

@@ -10,7 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use super::{Shared, find_workspace};
 use crate::api::analytics::{CallGroup, CallGroups, CallLog, LoggedCall};
 use crate::api::error::ErrorCode;
-use crate::domain::Period;
+use crate::domain::{Period, beginning_of_day};
 use crate::server::analytics::{AnalyticsError, GroupBy, MAX_GROUPS};
 use crate::server::clock::{self, Millis};
 use crate::server::error::ApiError;
@@ -124,16 +124,16 @@ fn grouping(text: &str) -> Result<Vec<GroupBy>, ApiError> {
     text.split(',').map(one).collect()
 }
 
-/// The time that `since` names: so long ago, or RFC 3339.
+/// The time that `since` names: so long ago, RFC 3339, or the beginning of a day in UTC.
 fn beginning(text: &str) -> Result<Millis, ApiError> {
     if let Ok(period) = text.parse::<Period>() {
         let seconds = Millis::try_from(period.seconds()).unwrap_or(Millis::MAX);
         return Ok(clock::now().saturating_sub(seconds.saturating_mul(1000)).max(0));
     }
-    let time = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
-    time.map_err(|_| {
-        ApiError::invalid_value("since is neither a length of time nor a time in RFC 3339")
-            .with_hint("for example since=7d or since=2026-03-15T10:00:00Z")
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| beginning_of_day(text));
+    time.map(jiff::Timestamp::as_millisecond).ok_or_else(|| {
+        ApiError::invalid_value("since is neither a length of time nor a day or a time in RFC 3339")
+            .with_hint("for example since=7d, since=2026-03-15 or since=2026-03-15T10:00:00Z")
     })
 }
 
@@ -170,7 +170,10 @@ mod tests {
         let (day, now) = (beginning("1d").unwrap(), clock::now());
         assert!((0..60_000).contains(&(now - 86_400_000 - day)), "{day}");
         assert_eq!(beginning("4294967295w").unwrap(), 0);
-        assert!(beginning("yesterday").is_err() && beginning("").is_err());
+        assert_eq!(beginning("2026-03-15").unwrap(), 1_773_532_800_000);
+        for bad in ["yesterday", "", "2026-03-15T10:00", "2026-02-30"] {
+            assert!(beginning(bad).is_err(), "{bad}");
+        }
         let [a, b] = parameters(Some("b=1"), ["a", "b"]).unwrap();
         assert_eq!((a, b.as_deref()), (None, Some("1")));
         for refused in ["a=1&a=2", "a=1&c=2", "A=1", "c"] {

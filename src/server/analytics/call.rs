@@ -72,6 +72,17 @@ pub fn bounded_name(name: &str) -> &str {
 }
 
 #[cfg(test)]
+impl Call {
+    /// A call of which nothing is known.
+    pub(super) fn nothing() -> Self {
+        let text = String::new;
+        let (workspace_id, token_id, server_id, server) = (text(), text(), text(), text());
+        let (tool, request_id, duration, outcome) = (text(), text(), Duration::ZERO, Outcome::Success);
+        Self { at: 0, workspace_id, token_id, server_id, server, tool, duration, outcome, request_id }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

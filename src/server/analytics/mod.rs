@@ -71,6 +71,7 @@ pub struct Analytics {
     // Dropped first: its thread writes what is left.
     recorder: Recorder,
     path: PathBuf,
+    retention: Duration,
     lost: Arc<AtomicU64>,
     servers: RwLock<HashMap<String, Arc<ServerStats>>>,
     /// When each token's use was last passed on.
@@ -89,6 +90,7 @@ impl Analytics {
         Self {
             recorder,
             path,
+            retention: settings.retention,
             lost,
             servers: RwLock::default(),
             uses: Mutex::default(),
@@ -154,7 +156,7 @@ impl Analytics {
         Some(Arc::clone(servers.entry(server_id.to_owned()).or_default()))
     }
 
-    /// Calls since a time, in groups, those with most calls first.
+    /// Calls since a time, but none that is over the retention, in groups, those with most calls first.
     ///
     /// # Errors
     /// [`AnalyticsError`] when the file cannot be read.
@@ -164,11 +166,11 @@ impl Analytics {
         by: Vec<GroupBy>,
         since: Millis,
     ) -> Result<Vec<Group>, AnalyticsError> {
-        let workspace = workspace_id.to_owned();
+        let (workspace, since) = (workspace_id.to_owned(), since.max(oldest(self.retention)));
         self.ask(move |connection| queries::groups(connection, &workspace, &by, since)).await
     }
 
-    /// Calls, newest first, from the one after `after` on.
+    /// Calls that are not over the retention, newest first, from the one after `after` on.
     ///
     /// # Errors
     /// [`AnalyticsError`] when the file cannot be read.
@@ -180,8 +182,11 @@ impl Analytics {
         count: usize,
     ) -> Result<Vec<LoggedCall>, AnalyticsError> {
         let (workspace, token) = (workspace_id.to_owned(), token_id.map(str::to_owned));
-        self.ask(move |connection| queries::calls(connection, &workspace, token.as_deref(), after, count))
-            .await
+        let since = oldest(self.retention);
+        self.ask(move |connection| {
+            queries::calls(connection, &workspace, token.as_deref(), since, after, count)
+        })
+        .await
     }
 
     /// Runs a query on a thread where it holds up no call.
@@ -202,6 +207,11 @@ impl Analytics {
         });
         Ok(answering.await.map_err(|_| gone())??)
     }
+}
+
+/// From when on calls are kept. What is older is not told, also if it was not deleted yet.
+fn oldest(retention: Duration) -> Millis {
+    clock::now().saturating_sub(Millis::try_from(retention.as_millis()).unwrap_or(Millis::MAX))
 }
 
 #[cfg(test)]
@@ -248,5 +258,48 @@ mod tests {
         assert_eq!(together, (true, true, true, true, true, true), "one waited for another");
         assert_eq!(room.inside.lock().unwrap().1, MAX_QUESTIONS);
         assert_eq!(analytics.places.available_permits(), MAX_QUESTIONS);
+    }
+    #[tokio::test]
+    async fn what_is_over_the_retention_is_not_told_before_it_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let store = Arc::new(SqliteStore::open(&database, &|_| true).unwrap());
+        let settings =
+            AnalyticsSettings { retention: Duration::from_hours(1), ..AnalyticsSettings::default() };
+        let analytics = Analytics::start(&database, settings, store);
+        let minutes_ago = |minutes: Millis| Call {
+            at: clock::now() - minutes * 60_000,
+            workspace_id: "w".to_owned(),
+            token_id: "t".to_owned(),
+            tool: format!("{minutes}"),
+            ..Call::nothing()
+        };
+        // The first sweep comes at the start and the next one in ten minutes.
+        for minutes in [61, 59, 0] {
+            analytics.record(minutes_ago(minutes));
+        }
+        let names = |calls: Vec<LoggedCall>| calls.into_iter().map(|call| call.tool).collect::<Vec<_>>();
+        let log = async |token| names(analytics.calls("w", token, None, 10).await.unwrap());
+        let written = tokio::time::timeout(Duration::from_secs(30), async {
+            while log(None).await.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        });
+        written.await.unwrap();
+        assert_eq!(
+            (log(None).await, log(Some("t")).await),
+            (vec!["0".to_owned(), "59".to_owned()], vec!["0".to_owned(), "59".to_owned()])
+        );
+        let tools: Vec<_> = analytics
+            .groups("w", vec![GroupBy::Tool], 0)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter_map(|group| group.tool)
+            .collect();
+        assert_eq!(tools, ["0", "59"]);
+        let is_there = analytics
+            .ask(|file| Ok(file.query_row("SELECT count(*) FROM calls", [], |row| row.get::<_, i64>(0))?));
+        assert_eq!(is_there.await.unwrap(), 3, "a sweep came in between");
     }
 }

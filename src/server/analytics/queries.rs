@@ -116,23 +116,26 @@ pub struct LoggedCall {
     pub request_id: String,
 }
 
-/// Calls, newest first.
+/// Calls that ended at `since` or later, newest first.
 pub(super) fn calls(
     connection: &Connection,
     workspace_id: &str,
     token_id: Option<&str>,
+    since: Millis,
     after: Option<i64>,
     count: usize,
 ) -> Result<Vec<LoggedCall>, StoreError> {
     let (before, count) = (after.unwrap_or(i64::MAX), i64::try_from(count).unwrap_or(i64::MAX));
-    let mut values: Vec<&dyn ToSql> = vec![&workspace_id, &before, &count];
-    let of_token = if token_id.is_some() { "AND token_id = ?4" } else { "" };
+    let mut values: Vec<&dyn ToSql> = vec![&workspace_id, &before, &count, &since];
+    let of_token = if token_id.is_some() { "AND token_id = ?5" } else { "" };
     if let Some(token_id) = &token_id {
         values.push(token_id);
     }
+    // +at: nearly all rows are young enough, so an index of times would narrow nothing down and only
+    // take the place of the one that leads to a token's calls in the order of their ids.
     let sql = format!(
         "SELECT id, at, token_id, server, tool, micros, success, outcome, request_id FROM calls
-            WHERE workspace_id = ?1 AND id < ?2 {of_token} ORDER BY id DESC LIMIT ?3"
+            WHERE workspace_id = ?1 AND id < ?2 AND +at >= ?4 {of_token} ORDER BY id DESC LIMIT ?3"
     );
     let mut statement = connection.prepare(&sql)?;
     let read = |row: &Row<'_>| {

@@ -1,22 +1,23 @@
 //! The bounded queue and the one thread behind it. Senders never wait: what has no room is
 //! counted and forgotten. The thread writes in batches, deletes what is too old, and notes
-//! when tokens were used. A file that fails costs the calls in hand and nothing else.
+//! when tokens were used. A file that fails costs the calls in hand and nothing else; one that
+//! another program holds is waited for a little.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 
-use super::AnalyticsSettings;
 use super::call::Call;
 use super::file;
 use super::stats::micros;
-use crate::server::clock::{self, Millis};
+use super::{AnalyticsSettings, oldest};
+use crate::server::clock::Millis;
 use crate::server::store::{Store, StoreError};
 
 /// How long the thread lets calls gather once there is one: the most that a crash loses.
@@ -25,10 +26,14 @@ const GATHER: Duration = Duration::from_millis(100);
 const BATCH: usize = 1000;
 /// How often uses of tokens are written.
 const USES_EVERY: Duration = Duration::from_secs(1);
-/// How often old calls are deleted.
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// How often old calls are deleted, at least and at most.
+const SWEEP_EVERY: (Duration, Duration) = (Duration::from_mins(10), Duration::from_secs(1));
 /// Calls deleted in one transaction.
 const SWEEP_BATCH: u32 = 5000;
+/// How long calls in hand are kept for while another program holds the file.
+const BUSY_TIME: Duration = Duration::from_secs(5);
+/// The pause between two tries, beside the time that SQLite itself waits.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// How often the log may say that calls were not kept.
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
@@ -46,6 +51,8 @@ pub(super) struct Recorder {
     thread: Option<JoinHandle<()>>,
     lost: Arc<AtomicU64>,
     has_file: bool,
+    /// The server stops: nothing is waited for any more.
+    ending: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -62,6 +69,7 @@ impl Recorder {
         let connection = connection.ok();
         let has_file = connection.is_some();
         let (events, queue) = mpsc::sync_channel(settings.queue.max(1));
+        let ending = Arc::new(AtomicBool::new(false));
         let work = Work {
             queue,
             connection,
@@ -71,12 +79,13 @@ impl Recorder {
             uses: HashMap::new(),
             uses_written: Instant::now(),
             complained: None,
+            ending: Arc::clone(&ending),
         };
         let thread = thread::Builder::new().name("analytics".to_owned()).spawn(move || work.run());
         if let Err(error) = &thread {
             tracing::warn!(%error, "calls are not kept: no thread for analytics");
         }
-        Self { events: Some(events), thread: thread.ok(), lost, has_file }
+        Self { events: Some(events), thread: thread.ok(), lost, has_file, ending }
     }
 
     /// Whether there is a file to read.
@@ -98,6 +107,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         drop(self.events.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -115,6 +125,7 @@ struct Work {
     uses: HashMap<String, Millis>,
     uses_written: Instant,
     complained: Option<Instant>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -123,7 +134,7 @@ impl Work {
         loop {
             if next_sweep <= Instant::now() {
                 self.sweep();
-                next_sweep = Instant::now() + SWEEP_EVERY;
+                next_sweep = Instant::now() + sweep_interval(self.settings.retention);
             }
             let next_uses = (!self.uses.is_empty()).then(|| self.uses_written + USES_EVERY);
             let deadline = next_uses.map_or(next_sweep, |uses| uses.min(next_sweep));
@@ -160,7 +171,11 @@ impl Work {
         }
         let max_rows = i64::try_from(self.settings.max_rows).unwrap_or(i64::MAX);
         let written = match &mut self.connection {
-            Some(connection) => insert(connection, &calls, max_rows),
+            Some(connection) => {
+                let began = Instant::now();
+                let waits = || began.elapsed() < BUSY_TIME && !self.ending.load(Ordering::Relaxed);
+                while_busy(waits, || insert(connection, &calls, max_rows)).map_err(StoreError::from)
+            }
             None => Err(StoreError::Failed("there is no file".to_owned())),
         };
         if let Err(error) = written {
@@ -178,8 +193,7 @@ impl Work {
 
     /// Deletes what is too old, piece by piece so that no batch waits long.
     fn sweep(&mut self) {
-        let retention = Millis::try_from(self.settings.retention.as_millis()).unwrap_or(Millis::MAX);
-        let end = clock::now().saturating_sub(retention);
+        let end = oldest(self.settings.retention);
         let Some(connection) = &self.connection else { return };
         let sql = "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE at < ?1 LIMIT ?2)";
         loop {
@@ -200,7 +214,30 @@ impl Work {
     }
 }
 
-fn insert(connection: &mut Connection, calls: &[Call], max_rows: i64) -> Result<(), StoreError> {
+/// Twice in the time that calls are kept, so that none stays much longer, but not all the time.
+fn sweep_interval(retention: Duration) -> Duration {
+    let (usual, least) = SWEEP_EVERY;
+    (retention / 2).min(usual).max(least)
+}
+
+/// Tries again as long as another program holds the file and it is to be waited for.
+fn while_busy<T>(
+    waits: impl Fn() -> bool,
+    mut attempt: impl FnMut() -> Result<T, rusqlite::Error>,
+) -> Result<T, rusqlite::Error> {
+    loop {
+        match attempt() {
+            Err(error) if is_busy(&error) && waits() => thread::sleep(BUSY_PAUSE),
+            ended => return ended,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn insert(connection: &mut Connection, calls: &[Call], max_rows: i64) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
         let mut statement = transaction.prepare_cached(
@@ -230,6 +267,8 @@ fn insert(connection: &mut Connection, calls: &[Call], max_rows: i64) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     /// Nobody takes from this queue, ever: a sender that waited would wait for good.
@@ -237,23 +276,73 @@ mod tests {
     fn senders_never_wait() {
         let (events, _queue) = mpsc::sync_channel(2);
         let lost = Arc::new(AtomicU64::new(0));
-        let recorder =
-            Recorder { events: Some(events), thread: None, lost: Arc::clone(&lost), has_file: false };
-        let call = Call {
-            at: 0,
-            workspace_id: String::new(),
-            token_id: String::new(),
-            server_id: String::new(),
-            server: String::new(),
-            tool: String::new(),
-            duration: Duration::ZERO,
-            outcome: super::super::Outcome::Success,
-            request_id: String::new(),
+        let recorder = Recorder {
+            events: Some(events),
+            thread: None,
+            lost: Arc::clone(&lost),
+            has_file: false,
+            ending: Arc::default(),
         };
+        let call = Call::nothing();
         for _ in 0..5 {
             recorder.send(Event::Call(Box::new(call.clone())));
         }
         recorder.send(Event::TokenUse("a".to_owned(), 0));
         assert_eq!(lost.load(Ordering::Relaxed), 3, "calls alone are counted");
+    }
+    /// A file, a connection that writes to it, and one that holds it.
+    fn held_file() -> (tempfile::TempDir, Connection, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db.analytics");
+        let writer = file::open_for_writing(&path).unwrap();
+        writer.busy_timeout(Duration::ZERO).unwrap();
+        let holder = Connection::open(&path).unwrap();
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        (folder, writer, holder)
+    }
+
+    #[test]
+    fn calls_in_hand_wait_for_a_file_that_is_held() {
+        let (_folder, mut writer, holder) = held_file();
+        let mut tries = 0;
+        let written = while_busy(
+            || true,
+            || {
+                tries += 1;
+                if tries == 3 {
+                    holder.execute_batch("COMMIT").unwrap();
+                }
+                insert(&mut writer, &[Call::nothing()], 10)
+            },
+        );
+        assert!(written.is_ok(), "{written:?}");
+        let rows: i64 = holder.query_row("SELECT count(*) FROM calls", [], |row| row.get(0)).unwrap();
+        assert_eq!((tries, rows), (3, 1));
+    }
+
+    #[test]
+    fn calls_in_hand_do_not_wait_for_ever_or_for_what_stays() {
+        let (_folder, mut writer, _holder) = held_file();
+        let patience = Cell::new(2);
+        let waits = || patience.replace(patience.get() - 1) > 0;
+        let held = while_busy(waits, || insert(&mut writer, &[Call::nothing()], 10));
+        assert!(held.is_err_and(|error| is_busy(&error)) && patience.get() == -1);
+        let (_folder, mut writer, holder) = held_file();
+        holder.execute_batch("DROP TABLE calls; COMMIT").unwrap();
+        let mut tries = 0;
+        let broken = while_busy(
+            || true,
+            || {
+                tries += 1;
+                insert(&mut writer, &[Call::nothing()], 10)
+            },
+        );
+        assert!(broken.is_err() && tries == 1, "{broken:?}");
+    }
+
+    #[test]
+    fn sweeps_fit_the_retention() {
+        let seconds = |retention| sweep_interval(Duration::from_secs(retention)).as_secs();
+        assert_eq!([0, 1, 5, 60, 1_200, 86_400].map(seconds), [1, 1, 2, 30, 600, 600]);
     }
 }

@@ -22,7 +22,8 @@ const TOOL_METHODS: [&str; 6] =
     ["initialize", "server/discover", "ping", "logging/setLevel", "tools/list", "tools/call"];
 
 impl Gateway {
-    /// Counts the message, then checks it against the token's scope; the refusal, if any.
+    /// Counts the message, then checks whether it is one of MCP and within the token's scope; the
+    /// refusal, if any.
     pub(super) fn admit(
         &self,
         caller: &Caller,
@@ -33,6 +34,7 @@ impl Gateway {
         self.rate_limits
             .take(&caller.member, quota, envelope.id())
             .or_else(|| refuse_by_scope(caller, envelope, body))
+            .or_else(|| refuse_hidden_request(envelope))
     }
 
     /// The answer to a `tools/list` of one server with the tools that the token may see.
@@ -62,6 +64,16 @@ impl Gateway {
     }
 }
 
+/// A request without an id only looks like a notification: an upstream might do what it says, and
+/// nobody would have counted, recorded or checked it as the call that it is.
+fn refuse_hidden_request(envelope: &Envelope<'_>) -> Option<Response<AnswerBody>> {
+    if envelope.kind() != Kind::Notification || envelope.method().starts_with("notifications/") {
+        return None;
+    }
+    let message = "not a notification of MCP: a request has an id";
+    Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(envelope.id(), INVALID_REQUEST, message)))
+}
+
 fn refuse_by_scope(caller: &Caller, envelope: &Envelope<'_>, body: &[u8]) -> Option<Response<AnswerBody>> {
     let scope = &caller.member.scope;
     if !scope.limits_tools() {
@@ -75,11 +87,7 @@ fn refuse_by_scope(caller: &Caller, envelope: &Envelope<'_>, body: &[u8]) -> Opt
         return refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     }
     if envelope.kind() != Kind::Request {
-        // A notification that only looks like one: an upstream might do what it says.
-        let is_harmless =
-            envelope.kind() == Kind::Response || envelope.method().starts_with("notifications/");
-        let message = "not a notification of MCP";
-        return if is_harmless { None } else { refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, message) };
+        return None;
     }
     if !TOOL_METHODS.contains(&envelope.method()) {
         // In the modern era an unknown method has a status of its own.

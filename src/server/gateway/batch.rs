@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::value::RawValue;
 
@@ -50,15 +50,49 @@ impl Gateway {
         }
         let answering = envelopes.iter().zip(&messages).map(|(envelope, message)| async move {
             // On the heap: it is as large as all that answering can take.
-            let answer = match self.admit(caller, envelope, message) {
-                Some(refusal) => refusal,
-                None => Box::pin(self.dispatch(caller, headers, envelope, message.clone())).await,
+            let (answer, refused) = match self.admit(caller, envelope, message) {
+                Some(refusal) => (refusal, true),
+                None => (Box::pin(self.dispatch(caller, headers, envelope, message.clone())).await, false),
             };
-            (envelope.kind() == Kind::Request).then_some(answer)
+            Part { wants_answer: envelope.kind() == Kind::Request, refused, answer }
         });
-        let answers: Vec<_> = join_all(answering).await.into_iter().flatten().collect();
-        Some(together(answers).await)
+        let parts = join_all(answering).await;
+        let too_many = wait_of_all(&parts);
+        let (wanted, others): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| part.wants_answer);
+        if wanted.is_empty()
+            && let Some(refused) = others.into_iter().find(|part| part.refused)
+        {
+            // Nobody waits for an answer to one of them: the refusal is that of the whole.
+            return Some(refused.answer);
+        }
+        let mut response = together(wanted.into_iter().map(|part| part.answer).collect()).await;
+        if let Some(headers) = too_many {
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            response.headers_mut().extend(headers);
+        }
+        Some(response)
     }
+}
+
+/// What came of one message.
+struct Part {
+    wants_answer: bool,
+    /// It went no further than admission.
+    refused: bool,
+    answer: Response<AnswerBody>,
+}
+
+/// If the rate limit refused every message: the headers of the refusal that asks for the longest wait.
+fn wait_of_all(parts: &[Part]) -> Option<HeaderMap> {
+    let is_over = |part: &Part| part.refused && part.answer.status() == StatusCode::TOO_MANY_REQUESTS;
+    if !parts.iter().all(is_over) {
+        return None;
+    }
+    let wait = |headers: &&HeaderMap| {
+        let text = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        text.and_then(|text| text.parse::<u64>().ok())
+    };
+    parts.iter().map(|part| part.answer.headers()).max_by_key(wait).cloned()
 }
 
 /// One answer of several: an array if all are whole JSON, or else one stream.

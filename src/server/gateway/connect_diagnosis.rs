@@ -34,6 +34,15 @@ pub(super) enum ConnectProblem {
     Unreachable,
     /// No answer to the connection.
     TimedOut,
+    /// The TLS handshake fails, or would have been needed.
+    Tls(TlsProblem),
+    /// It can be reached, and gives up or says something that is not HTTP.
+    Closed,
+}
+
+/// What is wrong between connection and HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TlsProblem {
     /// There are no certificate authorities to check with.
     NoAuthorities,
     /// The certificate is not accepted, for this reason.
@@ -41,9 +50,13 @@ pub(super) enum ConnectProblem {
     /// What listens there does not speak TLS.
     NotTls,
     /// The connection is there, and nobody answers the handshake.
-    TlsTimedOut,
+    TimedOut,
+    /// The connection is closed in the midst of the handshake.
+    Closed,
     /// The handshake failed in another way.
-    TlsFailed,
+    Failed,
+    /// It is TLS where the URL says plain HTTP.
+    Unasked,
 }
 
 /// Tries to connect; `None` if that works.
@@ -59,7 +72,31 @@ pub(super) async fn diagnose(
     if url.url().scheme() != "https" {
         return None;
     }
-    secure(url, socket).await.err()
+    secure(url, socket).await.err().map(ConnectProblem::Tls)
+}
+
+/// Why a connection broke before there was an answer.
+pub(super) async fn diagnose_cut(
+    url: &UpstreamUrl,
+    policy: AddressPolicy,
+    allow_private: bool,
+) -> ConnectProblem {
+    if let Some(problem) = diagnose(url, policy, allow_private).await {
+        return problem;
+    }
+    let is_tls = speaks_tls(url, policy, allow_private).await;
+    if is_tls { ConnectProblem::Tls(TlsProblem::Unasked) } else { ConnectProblem::Closed }
+}
+
+/// Whether TLS is spoken where the URL says plain HTTP: any answer in TLS will do, also a
+/// refusal or a certificate that is not accepted.
+pub(super) async fn speaks_tls(url: &UpstreamUrl, policy: AddressPolicy, allow_private: bool) -> bool {
+    if url.url().scheme() == "https" {
+        return false;
+    }
+    let Ok(socket) = connect(url, policy, allow_private).await else { return false };
+    let shaken = secure(url, socket).await;
+    matches!(shaken, Ok(()) | Err(TlsProblem::Certificate(_) | TlsProblem::Failed))
 }
 
 async fn connect(
@@ -96,19 +133,20 @@ async fn connect(
     Err(problem)
 }
 
-async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<(), ConnectProblem> {
-    let config = tls::upstream_config().ok_or(ConnectProblem::NoAuthorities)?;
+async fn secure(url: &UpstreamUrl, socket: TcpStream) -> Result<(), TlsProblem> {
+    let config = tls::upstream_config().ok_or(TlsProblem::NoAuthorities)?;
     let host = url.url().host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectProblem::TlsFailed)?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsProblem::Failed)?;
     let handshake = tokio::time::timeout(STEP_TIME, TlsConnector::from(config).connect(name, socket));
     let error = match handshake.await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => error,
-        Err(_) => return Err(ConnectProblem::TlsTimedOut),
+        Err(_) => return Err(TlsProblem::TimedOut),
     };
     Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        Some(TlsError::InvalidCertificate(problem)) => ConnectProblem::Certificate(problem.into()),
-        Some(TlsError::InvalidMessage(_)) => ConnectProblem::NotTls,
-        _ => ConnectProblem::TlsFailed,
+        Some(TlsError::InvalidCertificate(problem)) => TlsProblem::Certificate(problem.into()),
+        Some(TlsError::InvalidMessage(_)) => TlsProblem::NotTls,
+        Some(_) => TlsProblem::Failed,
+        None => TlsProblem::Closed,
     })
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Answer, LIST_LIMIT};
-use super::connect_diagnosis::{ConnectProblem, diagnose};
+use super::connect_diagnosis::{ConnectProblem, TlsProblem, diagnose, diagnose_cut, speaks_tls};
 use super::message::Envelope;
 use super::modern::MODERN_VERSION;
 use super::problem::UpstreamProblem;
@@ -64,10 +64,12 @@ impl Gateway {
                 findings.extend(test_findings::no_tools(&server, false));
             }
             Ok(Answers { names: Some(names), .. }) => {
-                findings.extend(test_findings::of_names(workspace, &server, names));
+                findings.extend(test_findings::of_tools(workspace, &server, names));
             }
             Err(problem) => findings.extend(self.explain(&server, *problem).await),
         }
+        let shown = result.as_ref().map(|_| ()).map_err(|problem| problem.reason());
+        self.project.analytics.heard(&server.id, shown);
         let answers = result.ok();
         ServerTestReport {
             server: server.slug.to_string(),
@@ -82,14 +84,17 @@ impl Gateway {
 
     /// What to say of a problem. One that has to do with the connection is looked into.
     async fn explain(&self, server: &ServerRow, problem: UpstreamProblem) -> Vec<Finding> {
-        let about_connection = matches!(
-            problem,
-            UpstreamProblem::Unreachable | UpstreamProblem::AddressRefused | UpstreamProblem::TimedOut
-        );
-        let closer: Option<ConnectProblem> = if about_connection {
-            diagnose(&server.url, self.policy, server.allow_private_network).await
-        } else {
-            None
+        let (url, policy, private) = (&server.url, self.policy, server.allow_private_network);
+        let closer: Option<ConnectProblem> = match problem {
+            UpstreamProblem::Unreachable | UpstreamProblem::AddressRefused | UpstreamProblem::TimedOut => {
+                diagnose(url, policy, private).await
+            }
+            UpstreamProblem::Cut => Some(diagnose_cut(url, policy, private).await),
+            // What nginx and others answer to plain HTTP at their port for TLS.
+            UpstreamProblem::Status(400) => {
+                speaks_tls(url, policy, private).await.then_some(ConnectProblem::Tls(TlsProblem::Unasked))
+            }
+            _ => None,
         };
         match closer {
             Some(closer) => vec![test_findings::of_connection(server, closer)],

@@ -49,10 +49,17 @@ impl Gateway {
             }
             Ok((whole, opened))
         };
+        let hear = |shown: Result<(), UpstreamProblem>| {
+            self.project.analytics.heard(&server.id, shown.map_err(UpstreamProblem::reason));
+        };
         let (whole, opened) = match initialized.await {
             Ok(initialized) => initialized,
-            Err(problem) => return Self::failed(caller, server, envelope.id(), problem),
+            Err(problem) => {
+                hear(Err(problem));
+                return Self::failed(caller, server, envelope.id(), problem);
+            }
         };
+        hear(opened.as_ref().map(|_| ()).ok_or(UpstreamProblem::NotInitialized));
         let limited = caller.member.scope.limits_tools().then(|| scoped_message::tools_only(&whole.message));
         let is_limited = limited.is_some();
         let raw = match limited {

@@ -1,7 +1,7 @@
 //! What a test of a server says, in words: what happened, why, and what to do. Names of
 //! secrets and headers may stand here, because only admins read it; values never.
 
-use super::connect_diagnosis::ConnectProblem;
+use super::connect_diagnosis::{ConnectProblem, TlsProblem};
 use super::problem::UpstreamProblem;
 use crate::api::server_test::{Finding, FindingLevel};
 use crate::domain::Injection;
@@ -36,11 +36,20 @@ pub(super) fn no_tools(server: &ServerRow, refused: bool) -> Vec<Finding> {
         "the MCP server answers, but lists no tools"
     };
     let hint = "it may have prompts or resources only, or list tools to other accounts";
-    [warning("no_tools", message, hint)].into_iter().chain(of_underscores(server)).collect()
+    let hint = if refused { format!("{hint}; {}", what_was_sent(server)) } else { hint.to_owned() };
+    [warning("no_tools", message, hint)].into_iter().chain(of_underscores(server, UNSEEN)).collect()
+}
+
+/// A server that lists tools: many do so for everybody, and want a credential for calls.
+pub(super) fn of_tools(workspace: &WorkspaceRow, server: &ServerRow, names: &[usize]) -> Vec<Finding> {
+    of_names(workspace, server, names)
+        .into_iter()
+        .chain(of_underscores(server, UNSEEN_BEHIND_A_LIST))
+        .collect()
 }
 
 /// Names that are too long for some clients.
-pub(super) fn of_names(workspace: &WorkspaceRow, server: &ServerRow, names: &[usize]) -> Option<Finding> {
+fn of_names(workspace: &WorkspaceRow, server: &ServerRow, names: &[usize]) -> Option<Finding> {
     let taken = format!("mcp__{}__{}__", workspace.slug, server.slug).len();
     let long = names.iter().filter(|name| taken + **name > MAX_TOOL_NAME).count();
     let longest = taken + names.iter().max()?;
@@ -87,34 +96,59 @@ pub(super) fn of_connection(server: &ServerRow, problem: ConnectProblem) -> Find
             format!("{origin} did not answer the attempt to connect in time"),
             "a firewall may swallow the packets; check it and the URL",
         ),
-        ConnectProblem::NoAuthorities => error(
-            "tls_failed",
-            "the aerostack server knows no certificate authorities to check with",
-            "install the system's CA certificates there",
+        ConnectProblem::Closed => {
+            let certificate = match server.url.url().scheme() {
+                "https" => "it may want a client certificate, which is not sent; ",
+                _ => "",
+            };
+            error(
+                "cut",
+                format!(
+                    "what listens at {origin} closed the connection before an answer was complete, or does not speak HTTP"
+                ),
+                format!("{certificate}see the MCP server's own log, or {look}"),
+            )
+        }
+        ConnectProblem::Tls(problem) => of_handshake(server, problem),
+    }
+}
+
+/// What goes on before HTTP.
+fn of_handshake(server: &ServerRow, problem: TlsProblem) -> Finding {
+    let (origin, slug) = (server.origin(), &server.slug);
+    let update = format!("aerostack mcp update {slug} --url <URL>");
+    let (message, hint) = match problem {
+        TlsProblem::NoAuthorities => (
+            "the aerostack server knows no certificate authorities to check with".to_owned(),
+            "install the system's CA certificates there".to_owned(),
         ),
-        ConnectProblem::Certificate(problem) => error(
-            "tls_failed",
+        TlsProblem::Certificate(problem) => (
             format!("the certificate of {origin} is not accepted: {}", problem.words(server)),
             problem.hint(server),
         ),
-        ConnectProblem::NotTls => error(
-            "tls_failed",
+        TlsProblem::NotTls => (
             format!("what listens at {origin} does not speak TLS"),
+            format!("use http:// in the URL if the server is on this machine: {update}"),
+        ),
+        TlsProblem::TimedOut => (
+            format!("{origin} takes the connection and does not answer the TLS handshake"),
+            format!("perhaps it does not speak TLS; check the URL: {update}"),
+        ),
+        TlsProblem::Closed => (
+            format!("{origin} closed the connection during the TLS handshake"),
             format!(
-                "use http:// in the URL if the server is on this machine: aerostack mcp update {slug} --url <URL>"
+                "check the server's TLS settings; perhaps it does not speak TLS; check the URL: {update}"
             ),
         ),
-        ConnectProblem::TlsTimedOut => error(
-            "tls_failed",
-            format!("{origin} takes the connection and does not answer the TLS handshake"),
-            format!("perhaps it does not speak TLS; {look}"),
+        TlsProblem::Failed => {
+            (format!("the TLS handshake with {origin} failed"), "check the server's TLS settings".to_owned())
+        }
+        TlsProblem::Unasked => (
+            format!("what listens at {origin} speaks TLS, and the URL says http://"),
+            format!("use https:// in the URL: {update}"),
         ),
-        ConnectProblem::TlsFailed => error(
-            "tls_failed",
-            format!("the TLS handshake with {origin} failed"),
-            "check the server's TLS settings",
-        ),
-    }
+    };
+    error("tls_failed", message, hint)
 }
 
 /// What the gateway's own problem means for the server's admin.
@@ -132,6 +166,9 @@ pub(super) fn of_problem(server: &ServerRow, problem: UpstreamProblem) -> Vec<Fi
             "the path is probably wrong; it often ends in /mcp. The older transport, HTTP+SSE, is not spoken here"
                 .to_owned()
         }
+        UpstreamProblem::Status(429) => {
+            "wait, then test again; ask who runs the MCP server about its limits".to_owned()
+        }
         UpstreamProblem::Status(500..) => "the server itself fails; see its log".to_owned(),
         UpstreamProblem::NotMcp => {
             "the URL must be that of a Streamable HTTP endpoint, which often ends in /mcp".to_owned()
@@ -142,19 +179,36 @@ pub(super) fn of_problem(server: &ServerRow, problem: UpstreamProblem) -> Vec<Fi
     let message = problem.to_string().replace("; ask a workspace admin", "");
     let may_lack_a_header =
         matches!(problem, UpstreamProblem::Status(400..=499) | UpstreamProblem::NotInitialized);
-    let dropped = of_underscores(server).filter(|_| may_lack_a_header);
-    [error(code, message, hint)].into_iter().chain(dropped).collect()
+    if !may_lack_a_header {
+        return vec![error(code, message, hint)];
+    }
+    let hint = format!("{hint}; {}", what_was_sent(server));
+    [error(code, message, hint)].into_iter().chain(of_underscores(server, UNSEEN)).collect()
 }
 
+/// Not every server says with 401 or 403 that it misses a credential: some refuse in JSON-RPC.
+fn what_was_sent(server: &ServerRow) -> String {
+    let slug = &server.slug;
+    if server.secrets.is_empty() {
+        return format!("no secret is set for it; if it wants one: aerostack secrets set {slug} <NAME>");
+    }
+    format!("sent were {}; if one of them is wrong: {}", names_of(server), set_anew(server))
+}
+
+/// What follows from a header that is dropped.
+const UNSEEN: &str = "so the server may not have seen it";
+/// The same of a server that has listed its tools.
+const UNSEEN_BEHIND_A_LIST: &str =
+    "so the server may not have seen it; that it lists tools does not show that it arrived";
+
 /// Headers that may have been dropped on the way.
-fn of_underscores(server: &ServerRow) -> Option<Finding> {
+fn of_underscores(server: &ServerRow, unseen: &str) -> Option<Finding> {
     let dropped: Vec<&SecretRow> =
         server.secrets.iter().filter(|secret| header(secret).contains('_')).collect();
     let first = dropped.first()?;
     let names = dropped.iter().map(|secret| header(secret)).collect::<Vec<_>>().join(", ");
     let message = format!(
-        "the header {names} has an underscore: nginx, gunicorn and Django drop such headers on the way, so the \
-         server may not have seen it"
+        "the header {names} has an underscore: nginx, gunicorn and Django drop such headers on the way, {unseen}"
     );
     let hint = format!(
         "send it in another header: aerostack secrets inject {} {} --mcp-secret",
@@ -174,12 +228,21 @@ fn of_refused_credential(server: &ServerRow) -> Vec<Finding> {
             hint,
         )];
     }
-    let sent = server.secrets.iter().map(describe).collect::<Vec<_>>().join(", ");
+    let sent = names_of(server);
     let message = format!("the MCP server refused its credential (HTTP 401 or 403); sent were {sent}");
-    let hint = format!(
-        "check the value and the header: aerostack secrets set {slug} <NAME>, aerostack secrets inject {slug} <NAME>"
-    );
-    [error("credential_refused", message, hint)].into_iter().chain(of_underscores(server)).collect()
+    let hint = format!("check the value and the header: {}", set_anew(server));
+    [error("credential_refused", message, hint)].into_iter().chain(of_underscores(server, UNSEEN)).collect()
+}
+
+/// The secrets that were sent, and where.
+fn names_of(server: &ServerRow) -> String {
+    server.secrets.iter().map(describe).collect::<Vec<_>>().join(", ")
+}
+
+/// The commands that put a credential right.
+fn set_anew(server: &ServerRow) -> String {
+    let slug = &server.slug;
+    format!("aerostack secrets set {slug} <NAME>, aerostack secrets inject {slug} <NAME>")
 }
 
 fn header(secret: &SecretRow) -> String {
