@@ -53,7 +53,9 @@ fn evil() -> Talker {
     Talker::start(|_, request, socket| {
         let say_all = |socket: &mut std::net::TcpStream| {
             let _ = socket.write_all(EVENTS_HEAD.as_bytes());
-            lies().iter().for_each(|lie| say(socket, lie));
+            for lie in &lies() {
+                say(socket, lie);
+            }
             say(
                 socket,
                 &json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"said": "all"}}),
@@ -127,9 +129,11 @@ fn an_id_that_is_written_in_another_way_is_the_same() {
         http_answer("200 OK", &[("Content-Type", content_type)], &body)
     };
     for content_type in ["application/json", "text/event-stream"] {
-        let server = Upstream::start(move |request| match request.json()["id"].is_null() {
-            true => http_answer("202 Accepted", &[], ""),
-            false => answer(request, content_type),
+        let server = Upstream::start(move |request| {
+            if request.json()["id"].is_null() {
+                return http_answer("202 Accepted", &[], "");
+            }
+            answer(request, content_type)
         });
         let companion = Companion::start();
         companion.add_server("odd", &server.url());
