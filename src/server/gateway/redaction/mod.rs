@@ -2,6 +2,9 @@
 //! value as it is, in base64, in hex, and with any of its characters escaped, however the
 //! stream is cut into pieces. All other bytes stay, and nothing waits that need not.
 
+#[cfg(test)]
+mod edge_tests;
+mod escapes;
 mod filter;
 mod pattern;
 mod reader;

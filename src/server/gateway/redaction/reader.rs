@@ -17,6 +17,8 @@ pub(super) struct Span {
     pub(super) start: u64,
     /// The byte after its last.
     pub(super) end: u64,
+    /// Not only a `=` of the padding behind a match.
+    pub(super) is_secret: bool,
 }
 
 /// What of a character has been read.
@@ -45,6 +47,8 @@ pub(super) struct Thread {
     pattern: Option<u32>,
     /// Characters of the pattern that were read.
     at: usize,
+    /// How many `=` may follow behind a match in base64; 0 before its end.
+    padding: u8,
     inside: Inside,
     /// First half of a surrogate pair, 0 for none.
     surrogate: u16,
@@ -128,6 +132,7 @@ impl Step<'_> {
             start: place,
             pattern: None,
             at: 0,
+            padding: 0,
             inside: Inside::Nothing,
             surrogate: 0,
             lead: 0,
@@ -218,6 +223,13 @@ impl Step<'_> {
         if thread.surrogate != 0 {
             return;
         }
+        if thread.padding > 0 {
+            if value == b'=' {
+                self.found.push(Span { start: thread.start, end: self.end, is_secret: false });
+                self.may_be_padded(thread, thread.padding - 1);
+            }
+            return;
+        }
         if thread.lead != 0 {
             if value & 0xc0 == 0x80 {
                 let byte = thread.lead << 6 | value & 0x3f;
@@ -266,7 +278,14 @@ impl Step<'_> {
 
     fn in_base64(&self, thread: Thread) -> bool {
         let pattern = thread.pattern.and_then(|number| self.secrets.pattern(number));
-        thread.at > 0 && pattern.is_some_and(Pattern::is_base64)
+        thread.at > 0 && thread.padding == 0 && pattern.is_some_and(Pattern::is_base64)
+    }
+
+    /// Looks at what follows a match, if so many `=` may.
+    fn may_be_padded(&mut self, thread: Thread, padding: u8) {
+        if padding > 0 {
+            self.keep(Thread { start: self.end, padding, waited: 0, ..thread });
+        }
     }
 
     /// Goes on by `text` where it stands in the pattern: the thread's own, or all that begin
@@ -279,7 +298,8 @@ impl Step<'_> {
             };
             let at = thread.at + text.len();
             if at >= pattern.length() {
-                self.found.push(Span { start: thread.start, end: self.end });
+                self.found.push(Span { start: thread.start, end: self.end, is_secret: true });
+                self.may_be_padded(Thread { pattern: Some(number), at, ..thread }, pattern.padding());
             } else {
                 self.keep(Thread { pattern: Some(number), at, waited: 0, ..thread });
             }
