@@ -128,6 +128,21 @@ fn the_marker_does_not_wait_for_the_padding() {
     }
 }
 
+#[test]
+fn broken_is_what_was_an_object_and_has_a_marker_in_it() {
+    for (text, broken) in [
+        (r#" {"n":[redacted]}"#, true),
+        (r#"{"n":1[redacted]2}"#, true),
+        (r#"{"n":"[redacted]"}"#, false),
+        (r#"{"n":1"#, false),
+        ("[redacted]", false),
+        ("a [redacted]", false),
+        ("", false),
+    ] {
+        assert_eq!(is_broken(text.as_bytes()), broken, "{text}");
+    }
+}
+
 /// The places where escapes of a JSON string begin and end, read from the front.
 fn escapes_in(text: &[u8]) -> Vec<(usize, usize)> {
     let (mut found, mut at) = (Vec::new(), 0);
