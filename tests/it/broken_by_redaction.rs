@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::upstream::{Received, http_answer, json_answer};
+use crate::harness::upstream::{Received, http_answer};
 use crate::harness::{Companion, Upstream, cli, mcp_answer};
 use crate::redaction::chunked;
 
@@ -55,7 +55,7 @@ fn call(companion: &Companion, (slug, tool): (Option<&str>, &str), kind: &str) -
     let session = companion.session(&companion.token("default"), slug);
     let answer = crate::redaction::call(&session, tool, &json!({"as": kind}));
     let text = answer.text();
-    let last = text.lines().filter(|line| !line.is_empty()).next_back().unwrap();
+    let last = text.lines().rfind(|line| !line.is_empty()).unwrap();
     let message = serde_json::from_str(last.strip_prefix("data: ").unwrap_or(last));
     (message.unwrap_or_else(|error| panic!("{error}: {text}")), answer.whole())
 }
@@ -114,25 +114,31 @@ fn an_answer_that_was_cut_is_still_called_so() {
 
 #[test]
 fn a_test_of_the_server_tells_what_to_do() {
-    let upstream = Upstream::start(|request| {
-        let mut answer: Value = json!({"jsonrpc": "2.0", "id": request.json()["id"]});
-        answer["result"] = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "_meta": {"n": 12_345_678},
-            "serverInfo": {"name": "n", "version": "1"}});
-        json_answer(&answer)
-    });
-    let companion = Companion::start();
-    companion.add_server("up", &upstream.url());
-    companion.set("up", "TOKEN", "12345678");
-    let ended = cli(&companion, &["mcp", "test", "up"]).expect(1);
-    assert!(
-        ended.err.contains("error: up does not work: the MCP server's answer held a secret"),
-        "{}",
-        ended.err
-    );
-    assert!(ended.err.contains("aerostack mcp update up --redaction off"), "{}", ended.err);
-    assert!(!ended.err.contains("ask a workspace admin"), "{}", ended.err);
-    let ended = cli(&companion, &["mcp", "update", "up", "--redaction", "off"]).expect(0);
-    assert!(ended.out.contains("Redaction: off"), "{}", ended.out);
-    let report = companion.admin("POST", "/api/v1/admin/mcp-servers/up/test", None).json();
-    assert_ne!(report["findings"][0]["code"], "redacted", "{report}");
+    for (broken, events) in ["initialize", "tools/list"].into_iter().flat_map(|it| [(it, false), (it, true)])
+    {
+        let upstream = Upstream::start(move |request| {
+            let answer = mcp_answer(request);
+            if request.method() != broken {
+                return answer;
+            }
+            let answer = String::from_utf8(answer).unwrap();
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let body = body.replacen("\"result\":{", "\"result\":{\"_meta\":{\"n\":12345678},", 1);
+            if events {
+                let event = format!("data: {body}\n\n");
+                return chunked("text/event-stream", "", event.as_bytes(), 9);
+            }
+            http_answer("200 OK", &[("Content-Type", "application/json")], &body)
+        });
+        let companion = Companion::start();
+        companion.add_server("up", &upstream.url());
+        companion.set("up", "TOKEN", "12345678");
+        let ended = cli(&companion, &["mcp", "test", "up"]).expect(1);
+        let said = "error: up does not work: the MCP server's answer held a secret";
+        assert!(ended.err.contains(said), "{broken} {events}: {}", ended.err);
+        assert!(ended.err.contains("aerostack mcp update up --redaction off"), "{}", ended.err);
+        assert!(!ended.err.contains("ask a workspace admin"), "{}", ended.err);
+        cli(&companion, &["mcp", "update", "up", "--redaction", "off"]).expect(0);
+        cli(&companion, &["mcp", "test", "up"]).expect(0);
+    }
 }
