@@ -63,14 +63,33 @@ fn what_begins_or_ends_within_an_escape_takes_it_along() {
 
 #[test]
 fn long_runs_of_backslashes() {
-    let secrets = secrets(&[b"nabcdefgh"]);
-    for length in (0..12).chain(74..90).chain(156..168).chain([4095, 4096]) {
-        let text = format!("{}nabcdefgh", "\\".repeat(length));
-        let expected = format!("{}[redacted]", "\\".repeat(length / 2 * 2));
-        for size in [1, 7, 80, 1000] {
-            let out = filtered(&secrets, text.as_bytes().chunks(size));
-            assert_eq!(String::from_utf8(out).unwrap(), expected, "{length} by {size}");
+    // A run is read in parts of 80, so that its beginning may have gone out.
+    let parts = |length: usize| length.saturating_sub(1) / 80 * 80;
+    let even = |length: usize| length / 2 * 2;
+    for (secret, rest, kept) in
+        [("nabcdefgh", "nabcdefgh", &even as &dyn Fn(usize) -> usize), ("\\nabcdefgh", "nabcdefgh", &parts)]
+    {
+        let secrets = secrets(&[secret.as_bytes()]);
+        for length in (1..12).chain(74..90).chain(156..168).chain([4095, 4096]) {
+            let text = format!("{}{rest}", "\\".repeat(length));
+            let expected = format!("{}[redacted]", "\\".repeat(kept(length)));
+            for size in [1, 7, 80, 1000, 5000] {
+                let out = filtered(&secrets, text.as_bytes().chunks(size));
+                assert_eq!(String::from_utf8(out).unwrap(), expected, "{length} by {size}");
+            }
         }
+    }
+}
+
+#[test]
+fn a_run_of_which_an_odd_part_has_gone_out() {
+    // 75 bytes that may be backslashes, so that the part of 80 ends after 5 of the run.
+    let before = "%255c".repeat(15);
+    let secrets = secrets(&[b"nabcdefgh"]);
+    for length in 1..10 {
+        let text = format!("{before}{}nabcdefgh", "\\".repeat(length));
+        let expected = format!("{before}{}[redacted]", "\\".repeat(length / 2 * 2));
+        assert_eq!(at_every_split(&secrets, text.as_bytes()), expected, "{length}");
     }
 }
 

@@ -8,16 +8,14 @@ const LONGEST: usize = 6;
 /// more than once, however long the runs of backslashes are.
 pub(super) struct Escapes<'a> {
     text: &'a [u8],
-    /// Whether an odd number of backslashes stands right before the text.
-    odd: bool,
     /// Beginning of a run of backslashes, and how far it was followed.
     run: (usize, usize),
 }
 
 impl<'a> Escapes<'a> {
-    /// `odd`: whether an odd number of backslashes stands right before the text.
-    pub(super) fn of(text: &'a [u8], odd: bool) -> Self {
-        Self { text, odd, run: (0, 0) }
+    /// Of a text that does not begin within one.
+    pub(super) fn of(text: &'a [u8]) -> Self {
+        Self { text, run: (0, 0) }
     }
 
     /// Whether an odd number of backslashes stands right before this place: the last one begins
@@ -31,8 +29,7 @@ impl<'a> Escapes<'a> {
             let same = if end < at { start } else { 0 };
             self.run = (other.map_or(same, |other| from + other + 1), at);
         }
-        let start = self.run.0;
-        (start == 0 && self.odd) ^ !(at - start).is_multiple_of(2)
+        !(at - self.run.0).is_multiple_of(2)
     }
 
     /// Where a match ends that ends here, so that it does not end within an escape of a quotation mark
@@ -96,18 +93,16 @@ mod tests {
             ("\\x41b", 3, 0),
             ("\\x41b", 4, 4),
         ] {
-            assert_eq!(Escapes::of(text.as_bytes(), false).begin_of(at), begin, "{text} at {at}");
+            assert_eq!(Escapes::of(text.as_bytes()).begin_of(at), begin, "{text} at {at}");
         }
-        assert_eq!(Escapes::of(b"\\n", true).begin_of(1), 1);
-        assert_eq!(Escapes::of(b"\\\\n", true).begin_of(2), 1);
     }
 
     #[test]
     fn runs_are_counted_in_any_order() {
         let text = b"\\\\a\\\\\\b\\";
-        let odd = [true, false, true, false, true, false, true, false, true];
+        let odd = [false, true, false, false, true, false, true, false, true];
         for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
-            let mut escapes = Escapes::of(text, true);
+            let mut escapes = Escapes::of(text);
             let counted = (escapes.is_odd(first), escapes.is_odd(second));
             assert_eq!(counted, (odd[first], odd[second]), "{first} {second}");
         }

@@ -33,21 +33,12 @@ pub struct Filter {
     place: u64,
     /// End of the last match that went out as a marker.
     covered: u64,
-    /// Whether an odd number of backslashes stood right before that place.
-    odd: bool,
 }
 
 impl Filter {
     /// A filter for a stream that begins.
     pub fn new(secrets: Rc<Secrets>) -> Self {
-        Self {
-            secrets,
-            reader: Reader::default(),
-            held: Zeroizing::default(),
-            place: 0,
-            covered: 0,
-            odd: false,
-        }
+        Self { secrets, reader: Reader::default(), held: Zeroizing::default(), place: 0, covered: 0 }
     }
 
     /// Takes a piece; the answer is what may go out.
@@ -63,7 +54,7 @@ impl Filter {
             let free = self.free(piece);
             self.held.extend_from_slice(&piece[free..]);
             if self.is_clear() {
-                self.move_on(piece, free);
+                self.place += free as u64;
                 return Ok(piece.slice(..free));
             }
             return Ok(self.release(piece, free));
@@ -118,24 +109,20 @@ impl Filter {
         let free = text.len() - usize::from(begins);
         let oldest = self.reader.oldest().map(|start| start.saturating_sub(self.place));
         let oldest = oldest.and_then(|oldest| usize::try_from(oldest).ok());
-        // An escape goes as a whole, should a match begin within it.
-        Escapes::of(text, self.odd).begin_of(oldest.map_or(free, |oldest| oldest.min(free)))
+        // An escape goes as a whole, should a match begin within it. So what is held begins with none that
+        // has begun before, and its backslashes can be counted.
+        Escapes::of(text).begin_of(oldest.map_or(free, |oldest| oldest.min(free)))
     }
 
     fn is_clear(&self) -> bool {
         self.reader.found.is_empty() && self.covered <= self.place
     }
 
-    /// So many bytes of the text have gone out.
-    fn move_on(&mut self, text: &[u8], count: usize) {
-        self.odd = Escapes::of(text, self.odd).is_odd(count);
-        self.place += count as u64;
-    }
-
     /// Lets so many bytes of the text go, which begins at the stream's place, with a marker for each
     /// match that begins in them.
     fn release(&mut self, text: &[u8], free: usize) -> Bytes {
         let (from, end) = (self.place, self.place + free as u64);
+        self.place = end;
         let index = |place: u64| usize::try_from(place.saturating_sub(from)).unwrap_or(usize::MAX);
         let mut out = Vec::with_capacity(free + MARKER.len());
         let kept = |from_place: u64, to_place: u64, out: &mut Vec<u8>| {
@@ -145,7 +132,7 @@ impl Filter {
         };
         self.reader.found.sort_unstable();
         self.reader.found.dedup();
-        let (mut starts, mut ends) = (Escapes::of(text, self.odd), Escapes::of(text, self.odd));
+        let (mut starts, mut ends) = (Escapes::of(text), Escapes::of(text));
         let (mut at, mut later, mut last) = (from.max(self.covered), Vec::new(), None);
         for span in self.reader.found.drain(..) {
             if span.start >= end {
@@ -168,7 +155,6 @@ impl Filter {
         }
         self.reader.found = later;
         kept(at.min(end), end, &mut out);
-        self.move_on(text, free);
         out.into()
     }
 }
