@@ -23,6 +23,7 @@ mod both_directions;
 mod both_eras;
 mod bound_credentials;
 mod bridge_to_modern;
+mod broken_by_redaction;
 mod broken_servers;
 mod canaries;
 mod certificates;

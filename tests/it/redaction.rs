@@ -128,7 +128,7 @@ fn every_form_in_json_and_events_in_pieces() {
     let (companion, token, _upstream) = stage(echo);
     for (slug, tool) in ROUTES {
         let session = companion.session(&token, slug);
-        for (form, (name, write)) in FORMS.iter().enumerate() {
+        for (form, (name, _)) in FORMS.iter().enumerate() {
             for (events, size) in [(false, 1), (true, 1), (false, 7), (true, 64), (false, 1 << 20)] {
                 let arguments = json!({"form": form, "events": events, "size": size});
                 let answer = call(&session, tool, &arguments);
@@ -137,12 +137,7 @@ fn every_form_in_json_and_events_in_pieces() {
                 assert_eq!(text.matches(REDACTED).count(), 2 + usize::from(events), "{name}: {text}");
                 // The rest is there: all of it where nothing stands before the value in its base64.
                 if !name.starts_with("base64 with") {
-                    let pads = |value| write(value).chars().filter(|one| *one == '=').collect::<String>();
-                    let (one, two) = (pads(TOKEN), pads(STRANGE));
-                    assert!(
-                        text.contains(&format!("\"text\":\"a {REDACTED}{one} b {REDACTED}{two} c\"")),
-                        "{text}"
-                    );
+                    assert!(text.contains(&format!("\"text\":\"a {REDACTED} b {REDACTED} c\"")), "{text}");
                 }
             }
         }
@@ -261,14 +256,14 @@ fn nothing_of_it_in_headers_lists_sessions_and_refusals() {
                 must_not_leak(answer.whole().as_bytes());
             }
             assert!(
-                answers[1].text().contains("\"description\":\"[redacted] [redacted]== [redacted]\""),
+                answers[1].text().contains("\"description\":\"[redacted] [redacted] [redacted]\""),
                 "{}",
                 answers[1].text()
             );
             let refused = answers[2].json();
             if matches!(&status[..1], "2" | "4") && status != "401 Unauthorized" {
                 assert_eq!(refused["error"]["code"], -32042, "{refused}");
-                assert_eq!(refused["error"]["data"]["in"], "[redacted] [redacted]== [redacted]");
+                assert_eq!(refused["error"]["data"]["in"], "[redacted] [redacted] [redacted]");
             } else {
                 assert_eq!(refused["error"]["code"], -32603, "{refused}");
             }
@@ -290,7 +285,7 @@ fn an_event_is_delivered_before_the_next_one_is_sent() {
             "data: {\"progress\":1,\"token\":\"ghp_AbCdE\"}\n\n",
         ),
         (": ghp_AbCdEf/0123+456789\r\n\r\n", ": [redacted]\r\n\r\n"),
-        ("data: Z2hwX0FiQ2RFZi8wMTIzKzQ1Njc4OQ==\n\n", "data: [redacted]==\n\n"),
+        ("data: Z2hwX0FiQ2RFZi8wMTIzKzQ1Njc4OQ==\n\n", "data: [redacted]\n\n"),
         ("data: \\\\\\\n\n", "data: \\\\\\\n\n"),
         (": %67%68%7\r\r", ": %67%68%7\r\r"),
         (": ping\n\n", ": ping\n\n"),

@@ -309,16 +309,13 @@ fn an_upstream_that_loses_every_session_is_asked_twice_and_no_more() {
 #[test]
 fn other_refusals_are_passed_on_and_not_sent_again() {
     let refusal = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"bad arguments"}}"#;
+    let of_its_own = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such session"}}"#;
     for (status, body, code) in [
         ("400 Bad Request", refusal, -32602),
         ("409 Conflict", refusal, -32602),
         ("404 Not Found", refusal, -32602),
         ("400 Bad Request", "not JSON", -32603),
-        (
-            "400 Bad Request",
-            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such session"}}"#,
-            -32602,
-        ),
+        ("400 Bad Request", of_its_own, -32602),
         ("401 Unauthorized", "who is it?", -32603),
         ("429 Too Many Requests", "later", -32603),
         ("500 Internal Server Error", refusal, -32603),

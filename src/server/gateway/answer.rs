@@ -14,6 +14,7 @@ use super::event_splitter::BYTE_ORDER_MARK;
 use super::message::Envelope;
 use super::outward::{is_same_id, spliced};
 use super::problem::{INVALID_REQUEST, SESSION_NOT_FOUND, UpstreamProblem};
+use super::redaction;
 use super::sse::EventReader;
 use super::upstream_body::UpstreamBody;
 
@@ -194,7 +195,7 @@ pub(super) fn checked(mut body: Vec<u8>, headers: &HeaderMap, id: &str) -> Resul
         let unfinished = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err_and(|it| it.is_eof());
         let cut =
             unfinished && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
-        return Err(if cut { UpstreamProblem::Cut } else { UpstreamProblem::NotMcp });
+        return Err(if cut { UpstreamProblem::Cut } else { UpstreamProblem::of_no_message(&body) });
     };
     let is_response = envelope.kind() == super::message::Kind::Response;
     if is_response && envelope.id() == id {
@@ -279,6 +280,7 @@ pub(super) async fn read_answer(
     let mut body = response.into_body();
     let mut raw: Vec<u8> = Vec::new();
     let mut reader = EventReader::default();
+    let mut problem = UpstreamProblem::Cut;
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(|_| UpstreamProblem::Cut)?.into_data() else { continue };
         if raw.len() + piece.len() > limit {
@@ -286,16 +288,20 @@ pub(super) async fn read_answer(
         }
         raw.extend_from_slice(&piece);
         if events {
-            let answer = reader.push(&piece).into_iter().find(|data| is_answer(data));
-            if let Some(message) = answer {
-                return Ok((raw.into(), message.into()));
+            for data in reader.push(&piece) {
+                if is_answer(&data) {
+                    return Ok((raw.into(), data.into()));
+                }
+                if redaction::is_broken(&data) {
+                    problem = UpstreamProblem::Redacted;
+                }
             }
         }
     }
     if events {
         // Some servers leave out the last empty line.
         let answer = reader.push(b"\n\n").into_iter().find(|data| is_answer(data));
-        let message = answer.ok_or(UpstreamProblem::Cut)?;
+        let message = answer.ok_or(problem)?;
         raw.extend_from_slice(b"\n\n");
         return Ok((raw.into(), message.into()));
     }
@@ -303,7 +309,7 @@ pub(super) async fn read_answer(
         raw.drain(..BYTE_ORDER_MARK.len());
     }
     let raw = Bytes::from(raw);
-    if is_answer(&raw) { Ok((raw.clone(), raw)) } else { Err(UpstreamProblem::NotMcp) }
+    if is_answer(&raw) { Ok((raw.clone(), raw)) } else { Err(UpstreamProblem::of_no_message(&raw)) }
 }
 
 fn is_answer(data: &[u8]) -> bool {

@@ -135,7 +135,7 @@ impl EventRelay {
                     continue;
                 }
                 let given_up = match end {
-                    _ if self.problem == UpstreamProblem::NotMcp => Some(self.problem),
+                    _ if self.problem != UpstreamProblem::Cut => Some(self.problem),
                     End::Silent => Some(UpstreamProblem::TimedOut),
                     End::Outdated => Some(UpstreamProblem::SecretsChanged),
                     End::TooMuch => Some(UpstreamProblem::TooMuch),
@@ -302,9 +302,8 @@ impl EventRelay {
             }
         };
         let fields = Fields::of(&held);
-        if fields.data.as_ref().is_some_and(|data| std::str::from_utf8(data).is_err()) {
-            // Who takes it for the answer would get another one at the end.
-            self.problem = UpstreamProblem::NotMcp;
+        if let Some(problem) = fields.data.as_deref().and_then(UpstreamProblem::of_event) {
+            self.problem = problem;
             return;
         }
         if let Some(id) = &fields.id {

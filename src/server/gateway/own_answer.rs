@@ -15,6 +15,7 @@ use super::modern::Unasked;
 use super::outward::is_same_id;
 use super::pauses::{DEFAULT_RETRY, MAX_RETRY};
 use super::problem::{UpstreamProblem, rpc_error};
+use super::redaction;
 use super::sessions::{Session, UpstreamSession};
 use super::sse::EventReader;
 use super::upstream::{SHORT_TIME, Upstream};
@@ -36,6 +37,8 @@ struct Reading<'a> {
     room: usize,
     last_id: Option<HeaderValue>,
     retry: Duration,
+    /// What is wrong with the answer when nothing more comes.
+    problem: UpstreamProblem,
 }
 
 impl Upstream {
@@ -55,8 +58,8 @@ impl Upstream {
         let made_in = self.opened();
         // The modern era has no rest of a stream.
         let made_in = made_in.filter(|opened| !opened.modern);
-        let (last_id, retry) = (None, DEFAULT_RETRY);
-        let mut reading = Reading { upstream: self, made_in, id, room: limit, last_id, retry };
+        let (last_id, retry, problem) = (None, DEFAULT_RETRY, UpstreamProblem::Cut);
+        let mut reading = Reading { upstream: self, made_in, id, room: limit, last_id, retry, problem };
         let mut connection = Some(response.into_body());
         let mut fruitless = 0;
         loop {
@@ -64,6 +67,9 @@ impl Upstream {
                 let before = reading.last_id.clone();
                 if let Some(message) = reading.read(body).await? {
                     return Ok(message);
+                }
+                if reading.problem != UpstreamProblem::Cut {
+                    return Err(reading.problem);
                 }
                 fruitless = if reading.last_id == before { fruitless + 1 } else { 0 };
             } else {
@@ -93,6 +99,9 @@ impl Reading<'_> {
             for data in reader.push(&piece) {
                 if is_answer(&data, self.id) {
                     return Ok(Some(data.into()));
+                }
+                if redaction::is_broken(&data) {
+                    self.problem = UpstreamProblem::Redacted;
                 }
                 self.upstream.serve(self.made_in.as_ref(), &data).await;
             }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::redaction::Unfilterable;
+use super::redaction::{self, Unfilterable};
 
 /// Why an upstream gave no answer that could be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,11 @@ pub(super) enum UpstreamProblem {
     /// Not the protocol.
     #[error("the MCP server's answer is not MCP over Streamable HTTP")]
     NotMcp,
+    /// It is JSON no more since a secret was taken out of it.
+    #[error(
+        "the MCP server's answer held a secret in a place where taking it out broke the answer, so it is not passed on; ask a workspace admin"
+    )]
+    Redacted,
     /// Its secrets, rules or URL changed after this request read them; nothing was sent.
     #[error("the MCP server's settings changed just now and the call was not made; try again")]
     Outdated,
@@ -83,6 +88,20 @@ impl From<Unfilterable> for UpstreamProblem {
 }
 
 impl UpstreamProblem {
+    /// Why this is no message of MCP.
+    pub(super) fn of_no_message(message: &[u8]) -> Self {
+        if redaction::is_broken(message) { Self::Redacted } else { Self::NotMcp }
+    }
+
+    /// Why the data of an event cannot be passed on.
+    pub(super) fn of_event(data: &[u8]) -> Option<Self> {
+        match std::str::from_utf8(data) {
+            // Who takes it for the answer would get another one at the end.
+            Err(_) => Some(Self::NotMcp),
+            Ok(_) => redaction::is_broken(data).then_some(Self::Redacted),
+        }
+    }
+
     /// Whether it says that the server is down: then it is asked less often, for whomever.
     pub(super) fn is_of_a_dead_server(self) -> bool {
         matches!(self, Self::Unreachable | Self::TimedOut | Self::Cut | Self::Status(500..=599))
@@ -134,6 +153,7 @@ impl UpstreamProblem {
             Self::CredentialRefused => "credential_refused",
             Self::Status(_) => "http_status",
             Self::NotMcp => "not_mcp",
+            Self::Redacted => "redacted",
             Self::Outdated => "outdated",
             Self::SecretsChanged => "secrets_changed",
             Self::UnknownVersion => "unknown_version",
@@ -150,7 +170,7 @@ impl UpstreamProblem {
 }
 
 /// The words of [`UpstreamProblem::reason`].
-const REASONS: [&str; 20] = [
+const REASONS: [&str; 21] = [
     "secret_unavailable",
     "unreachable",
     "address_refused",
@@ -160,6 +180,7 @@ const REASONS: [&str; 20] = [
     "credential_refused",
     "http_status",
     "not_mcp",
+    "redacted",
     "unknown_version",
     "outdated",
     "secrets_changed",
@@ -219,8 +240,8 @@ pub(super) fn upstream_error(id: &str, server: &str, problem: UpstreamProblem) -
 mod tests {
     use super::UpstreamProblem::{
         AddressRefused, Cancelled, CredentialRefused, Cut, InputExcessive, InputMissing, InputRefused,
-        NotInitialized, NotMcp, Outdated, Redirect, Removed, Resting, SecretUnavailable, SecretsChanged,
-        Status, TimedOut, TooMuch, UnknownVersion, Unreachable,
+        NotInitialized, NotMcp, Outdated, Redacted, Redirect, Removed, Resting, SecretUnavailable,
+        SecretsChanged, Status, TimedOut, TooMuch, UnknownVersion, Unreachable,
     };
     use super::*;
 
@@ -236,6 +257,7 @@ mod tests {
             CredentialRefused,
             Status(503),
             NotMcp,
+            Redacted,
             UnknownVersion,
             Outdated,
             SecretsChanged,

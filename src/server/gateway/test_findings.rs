@@ -173,6 +173,9 @@ pub(super) fn of_problem(server: &ServerRow, problem: UpstreamProblem) -> Vec<Fi
         UpstreamProblem::NotMcp => {
             "the URL must be that of a Streamable HTTP endpoint, which often ends in /mcp".to_owned()
         }
+        UpstreamProblem::Redacted => format!(
+            "give the secret a value that is no number and no JSON, or leave secrets in its answers: aerostack mcp update {slug} --redaction off"
+        ),
         _ => "see the MCP server's own log".to_owned(),
     };
     // Who reads this is that admin.

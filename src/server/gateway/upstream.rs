@@ -164,7 +164,10 @@ impl Upstream {
                 return self.made_modern(&message, &whole.message).ok_or(UpstreamProblem::NotMcp);
             }
             Ok(whole) if whole.initialized().is_some() => whole,
-            refused @ (Ok(_) | Err(UpstreamProblem::Status(400..=499) | UpstreamProblem::NotMcp)) => {
+            refused @ (Ok(_)
+            | Err(
+                UpstreamProblem::Status(400..=499) | UpstreamProblem::NotMcp | UpstreamProblem::Redacted,
+            )) => {
                 return match self.initialize_modern(&message).await? {
                     Some(made) => Ok(made),
                     None => Ok((refused?, None)),

@@ -114,7 +114,7 @@ impl Upstream {
             Ok((_, message)) => Ok(is_modern(&message).then_some(message)),
             // No word of JSON-RPC in it: a server that does not know the request.
             Err(UpstreamProblem::Status(code)) if !matches!(code, 429 | 502..=504) => Ok(None),
-            Err(UpstreamProblem::NotMcp | UpstreamProblem::Cut) => Ok(None),
+            Err(UpstreamProblem::NotMcp | UpstreamProblem::Redacted | UpstreamProblem::Cut) => Ok(None),
             Err(problem) => Err(problem),
         }
     }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use hyper::body::Bytes;
 use zeroize::Zeroizing;
 
-use super::reader::Reader;
+use super::escapes::Escapes;
+use super::reader::{Reader, Span};
 use super::secrets::Secrets;
 
 /// What stands in a secret's place.
@@ -56,14 +57,14 @@ impl Filter {
                 self.place += free as u64;
                 return Ok(piece.slice(..free));
             }
-            return Ok(self.release(&piece[..free]));
+            return Ok(self.release(piece, free));
         }
         let mut held = std::mem::take(&mut self.held);
         let read = held.len();
         held.extend_from_slice(piece);
         self.scan(&held, read)?;
         let free = self.free(&held);
-        let out = self.release(&held[..free]);
+        let out = self.release(&held, free);
         held.drain(..free);
         self.held = held;
         Ok(out)
@@ -73,7 +74,7 @@ impl Filter {
     pub fn finish(&mut self) -> Bytes {
         let held = std::mem::take(&mut self.held);
         self.reader.stop();
-        self.release(&held)
+        self.release(&held, held.len())
     }
 
     /// How many bytes are held back.
@@ -107,36 +108,49 @@ impl Filter {
         let begins = text.last().is_some_and(|last| self.secrets.starts().begins(*last));
         let free = text.len() - usize::from(begins);
         let oldest = self.reader.oldest().map(|start| start.saturating_sub(self.place));
-        oldest.and_then(|oldest| usize::try_from(oldest).ok()).map_or(free, |oldest| oldest.min(free))
+        let oldest = oldest.and_then(|oldest| usize::try_from(oldest).ok());
+        // An escape goes as a whole, should a match begin within it. So what is held begins with none that
+        // has begun before, and its backslashes can be counted.
+        Escapes::of(text).begin_of(oldest.map_or(free, |oldest| oldest.min(free)))
     }
 
     fn is_clear(&self) -> bool {
         self.reader.found.is_empty() && self.covered <= self.place
     }
 
-    /// Lets these bytes go, the next ones of the stream, with a marker for each match that begins in them.
-    fn release(&mut self, bytes: &[u8]) -> Bytes {
-        let (from, end) = (self.place, self.place + bytes.len() as u64);
+    /// Lets so many bytes of the text go, which begins at the stream's place, with a marker for each
+    /// match that begins in them.
+    fn release(&mut self, text: &[u8], free: usize) -> Bytes {
+        let (from, end) = (self.place, self.place + free as u64);
         self.place = end;
-        let mut out = Vec::with_capacity(bytes.len() + MARKER.len());
+        let index = |place: u64| usize::try_from(place.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut out = Vec::with_capacity(free + MARKER.len());
         let kept = |from_place: u64, to_place: u64, out: &mut Vec<u8>| {
-            let index = |place: u64| usize::try_from(place.saturating_sub(from)).unwrap_or(usize::MAX);
-            if let Some(part) = bytes.get(index(from_place)..index(to_place)) {
+            if let Some(part) = text.get(index(from_place)..index(to_place)) {
                 out.extend_from_slice(part);
             }
         };
         self.reader.found.sort_unstable();
-        let (mut at, mut later) = (from.max(self.covered), Vec::new());
+        self.reader.found.dedup();
+        let (mut starts, mut ends) = (Escapes::of(text), Escapes::of(text));
+        let (mut at, mut later, mut last) = (from.max(self.covered), Vec::new(), None);
         for span in self.reader.found.drain(..) {
             if span.start >= end {
                 later.push(span);
                 continue;
             }
-            if span.start >= self.covered {
-                kept(at, span.start, &mut out);
-                out.extend_from_slice(MARKER);
+            let mut span_end = span.end;
+            if span.is_secret {
+                let start = from + starts.begin_of(index(span.start)) as u64;
+                if start >= self.covered {
+                    kept(at, start, &mut out);
+                    out.extend_from_slice(MARKER);
+                }
+                let shorter = last.replace(span).filter(|last: &Span| last.start == span.start);
+                let shorter = shorter.map(|shorter| index(shorter.end));
+                span_end = from + ends.end_of(index(span.end), shorter) as u64;
             }
-            self.covered = self.covered.max(span.end);
+            self.covered = self.covered.max(span_end);
             at = at.max(self.covered);
         }
         self.reader.found = later;

@@ -2,6 +2,9 @@
 //! value as it is, in base64, in hex, and with any of its characters escaped, however the
 //! stream is cut into pieces. All other bytes stay, and nothing waits that need not.
 
+#[cfg(test)]
+mod edge_tests;
+mod escapes;
 mod filter;
 mod pattern;
 mod reader;
@@ -17,8 +20,17 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::secret_value::SHORTEST_REDACTED_VALUE;
 
+use self::filter::MARKER;
 pub use self::filter::{Filter, Unfilterable};
 pub use self::secrets::Secrets;
+
+/// Whether this was a JSON object and is JSON no more since something was taken out of it that was
+/// more than a part of a string: a number, an object.
+pub(super) fn is_broken(message: &[u8]) -> bool {
+    message.trim_ascii_start().starts_with(b"{")
+        && message.windows(MARKER.len()).any(|bytes| bytes == MARKER)
+        && serde_json::from_slice::<serde::de::IgnoredAny>(message).is_err()
+}
 
 /// Takes the secrets out of the values of headers, but for those that `spared` names.
 ///

@@ -47,6 +47,14 @@ impl Pattern<'_> {
         }
     }
 
+    /// How many `=` its base64 has at its end, if nothing stands behind the secret.
+    pub(super) fn padding(self) -> u8 {
+        match self.form {
+            Form::Base64 { before } => [0, 2, 1][(before + self.secret.len()) % 3],
+            Form::Plain | Form::Hex => 0,
+        }
+    }
+
     /// Whether this byte can stand at this place.
     pub(super) fn fits(self, at: usize, byte: u8) -> bool {
         match self.form {

@@ -10,6 +10,9 @@ use super::secrets::Secrets;
 /// Longest way to write one character, in bytes: five depths of backslashes and `\uXXXX` twice.
 const LONGEST_ESCAPE: u8 = 80;
 
+/// Most `=` at the end of a base64 text.
+const MOST_PADDING: u8 = 2;
+
 /// A match, or the beginning of one that may yet be one: places in the stream, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span {
@@ -17,6 +20,8 @@ pub(super) struct Span {
     pub(super) start: u64,
     /// The byte after its last.
     pub(super) end: u64,
+    /// Not only a `=` of the padding behind a match.
+    pub(super) is_secret: bool,
 }
 
 /// What of a character has been read.
@@ -48,7 +53,8 @@ pub(super) struct Thread {
     inside: Inside,
     /// First half of a surrogate pair, 0 for none.
     surrogate: u16,
-    /// First byte of a Latin-1 character in UTF-8, 0 for none.
+    /// First byte of a Latin-1 character in UTF-8, 0 for none. Behind a match in base64 it is how
+    /// many `=` may follow, 1 or 2: a field of its own would make all readings slower.
     lead: u8,
     /// Bytes since the last whole character.
     waited: u8,
@@ -219,7 +225,9 @@ impl Step<'_> {
             return;
         }
         if thread.lead != 0 {
-            if value & 0xc0 == 0x80 {
+            if thread.lead <= MOST_PADDING {
+                self.padding(thread, value);
+            } else if value & 0xc0 == 0x80 {
                 let byte = thread.lead << 6 | value & 0x3f;
                 self.advance_if(Thread { lead: 0, ..thread }, &[byte], |pattern, at| {
                     pattern.plain_byte(at) == Some(byte)
@@ -266,7 +274,28 @@ impl Step<'_> {
 
     fn in_base64(&self, thread: Thread) -> bool {
         let pattern = thread.pattern.and_then(|number| self.secrets.pattern(number));
-        thread.at > 0 && pattern.is_some_and(Pattern::is_base64)
+        thread.at > 0 && thread.lead == 0 && pattern.is_some_and(Pattern::is_base64)
+    }
+
+    /// A match ends here; what follows may be its padding.
+    #[cold]
+    fn finish(&mut self, thread: Thread, pattern: Pattern<'_>) {
+        self.found.push(Span { start: thread.start, end: self.end, is_secret: true });
+        self.await_padding(thread, pattern.padding());
+    }
+
+    /// Takes what follows a match, if it is padding.
+    fn padding(&mut self, thread: Thread, value: u8) {
+        if value == b'=' {
+            self.found.push(Span { start: thread.start, end: self.end, is_secret: false });
+            self.await_padding(thread, thread.lead - 1);
+        }
+    }
+
+    fn await_padding(&mut self, thread: Thread, count: u8) {
+        if count > 0 {
+            self.keep(Thread { start: self.end, lead: count, waited: 0, ..thread });
+        }
     }
 
     /// Goes on by `text` where it stands in the pattern: the thread's own, or all that begin
@@ -279,7 +308,7 @@ impl Step<'_> {
             };
             let at = thread.at + text.len();
             if at >= pattern.length() {
-                self.found.push(Span { start: thread.start, end: self.end });
+                self.finish(Thread { pattern: Some(number), at, ..thread }, pattern);
             } else {
                 self.keep(Thread { pattern: Some(number), at, waited: 0, ..thread });
             }
