@@ -85,6 +85,19 @@ fn a_legacy_server_gets_nothing_that_only_the_modern_era_has() {
 }
 
 #[test]
+fn a_gateway_behind_the_gateway() {
+    let (far, near) = (Companion::start(), Companion::start());
+    far.add_server("old", &server(|_| None).url());
+    near.add_server("far", &format!("{}{}", far.base_url, gateway_path(Some("old"))));
+    near.set("far", "TOKEN", &far.token("default"));
+    assert_eq!(near.inject("far", "TOKEN", &json!({"type": "bearer"})).status, 200);
+    let token = near.token("default");
+    let params = json!({"name": "far__echo", "arguments": {}});
+    let answer = json_rpc(&ask(&near, &token, None, "tools/call", params, &[]));
+    assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
+}
+
+#[test]
 fn a_server_that_failed_when_it_was_asked_is_asked_again() {
     let discoveries = AtomicUsize::new(0);
     let server = server(move |request| {

@@ -230,6 +230,51 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_any_shape_stay_messages() {
+        let values = [
+            r#""a\\\"}""#,
+            "1.50",
+            "{}",
+            "[ ]",
+            r#"{"resultType":[{"id":1}],"b" : "{"}"#,
+            "null",
+            r#"[",",{"a":{}}]"#,
+        ];
+        let names = ["resultType", "id", "a", "result", "code", "b:c", "\\u0061"];
+        let gaps = ["", " ", "\n\t"];
+        let mut number = 0_usize;
+        let mut next = |count: usize| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (number >> 33) % count
+        };
+        for _ in 0..2000 {
+            let mut members = Vec::new();
+            for _ in 0..next(5) {
+                let (name, value) = (names[next(names.len())], values[next(values.len())]);
+                let [one, two, three] = [(); 3].map(|()| gaps[next(gaps.len())]);
+                members.push(format!("{one}\"{name}\"{two}:{three}{value}{one}"));
+            }
+            let of = |members: &[String], gap: &str| {
+                format!(
+                    r#"{{"jsonrpc":"2.0","result"{gap}:{gap}{{{}{gap}}},"id":"own-1"}}"#,
+                    members.join(",")
+                )
+            };
+            let gap = gaps[next(gaps.len())];
+            let (before, piece) = (of(&members, gap), 1 + next(40));
+            members.retain(|member| !member.trim_start().starts_with("\"resultType\""));
+            members.push(MEMBERS.to_owned());
+            let expected = of(&members, gap).replace("\"own-1\"", "7");
+            let marked = marked(false, &before, piece);
+            let value = |text: &str| {
+                serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("{text} of {before}"))
+            };
+            assert_eq!(value(&marked), value(&expected), "{marked} of {before}");
+            assert_eq!(marked.matches("\"complete\"").count(), 1);
+        }
+    }
+
+    #[test]
     fn who_may_keep_it() {
         let private = |text: &str, piece: usize| {
             let mut marker = Marker::private(false);
