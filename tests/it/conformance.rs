@@ -165,6 +165,11 @@ upstream by itself, and has no such extension.
 | --- | --- | --- | --- |
 ";
 
+const AS_AN_OLDER_CLIENT: &str = "
+What does not pass is left as it is: `request-metadata` wants that the very first request is one of 2026-07-28. For an older
+member the gateway asks a server in the member's own era first, with `initialize`, which has no version in a header yet and
+nothing of the newer era in `_meta`. Its checks that are not content with that: ";
+
 fn document(found: &[Found], clients: &[Outcome]) -> String {
     let mut text = INTRODUCTION.to_owned();
     let mut failing = BTreeSet::new();
@@ -189,5 +194,10 @@ fn document(found: &[Found], clients: &[Outcome]) -> String {
         let row = [outcome.scenario, outcome.revision, outcome.member, passes].join(" | ");
         text.push_str(&format!("| {row} |\n"));
     }
+    let checks = clients.iter().filter(|outcome| !outcome.run.passed).flat_map(|outcome| &outcome.run.checks);
+    let bad: BTreeSet<_> = checks.filter(|check| check.is_bad()).map(|it| format!("`{}`", it.id)).collect();
+    text.push_str(AS_AN_OLDER_CLIENT);
+    text.push_str(&bad.into_iter().collect::<Vec<_>>().join(", "));
+    text.push_str(".\n");
     text
 }

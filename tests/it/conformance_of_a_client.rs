@@ -16,30 +16,40 @@ const NEWER: &str = "modern";
 /// How many at a time.
 const WORKERS: usize = 2;
 
-/// Scenario, revision of the upstream, member. Two want that the very first request is one of the
-/// modern era; for an older member the gateway asks a server in the member's era first, so they
-/// are run with the newer one only.
-const SCENARIOS: [(&str, &str, &str); 19] = [
+/// Scenario, revision of the upstream, member.
+type Scenario = (&'static str, &'static str, &'static str);
+
+const SCENARIOS: [Scenario; 26] = [
     ("initialize", "2025-11-25", OLDER),
+    ("initialize", "2025-11-25", NEWER),
     ("tools_call", "2025-11-25", OLDER),
     ("tools_call", "2025-11-25", NEWER),
     ("elicitation-sep1034-client-defaults", "2025-11-25", OLDER),
+    ("elicitation-sep1034-client-defaults", "2025-11-25", NEWER),
     ("sse-retry", "2025-11-25", OLDER),
     ("sse-retry", "2025-11-25", NEWER),
     ("json-schema-2020-12-preservation", "2025-11-25", OLDER),
+    ("json-schema-2020-12-preservation", "2025-11-25", NEWER),
     ("tools_call", "2026-07-28", OLDER),
     ("tools_call", "2026-07-28", NEWER),
+    ("request-metadata", "2026-07-28", OLDER),
     ("request-metadata", "2026-07-28", NEWER),
+    ("http-standard-headers", "2026-07-28", OLDER),
     ("http-standard-headers", "2026-07-28", NEWER),
     ("http-custom-headers", "2026-07-28", OLDER),
     ("http-custom-headers", "2026-07-28", NEWER),
     ("http-invalid-tool-headers", "2026-07-28", OLDER),
+    ("http-invalid-tool-headers", "2026-07-28", NEWER),
     ("sep-2322-client-request-state", "2026-07-28", OLDER),
     ("sep-2322-client-request-state", "2026-07-28", NEWER),
     ("json-schema-ref-no-deref", "2026-07-28", OLDER),
+    ("json-schema-ref-no-deref", "2026-07-28", NEWER),
     ("json-schema-2020-12-preservation", "2026-07-28", OLDER),
     ("json-schema-2020-12-preservation", "2026-07-28", NEWER),
 ];
+
+/// Those that do not pass; docs/CONFORMANCE.md says why.
+const NOT_PASSED: [Scenario; 1] = [("request-metadata", "2026-07-28", OLDER)];
 
 /// One scenario with one kind of member.
 pub struct Outcome {
@@ -49,7 +59,7 @@ pub struct Outcome {
     pub run: ClientRun,
 }
 
-fn run(folder: &Path, (scenario, revision, member): (&'static str, &'static str, &'static str)) -> Outcome {
+fn run(folder: &Path, (scenario, revision, member): Scenario) -> Outcome {
     let companion = Companion::start();
     let token = companion.token("default");
     let variables = [
@@ -93,10 +103,13 @@ fn the_gateway_is_the_client_that_the_suite_demands() {
     let Some(folder) = parts("the_gateway_is_the_client_that_the_suite_demands") else { return };
     let mut lines = Vec::new();
     for Outcome { scenario, revision, member, run } in outcomes(&folder) {
-        if !run.passed {
-            let checks = describe(&run.checks);
-            lines.push(format!("{scenario}, {revision}, {member} member\n{checks}{}", run.said));
+        if run.passed == NOT_PASSED.contains(&(*scenario, *revision, *member)) {
+            let (checks, passed) = (describe(&run.checks), run.passed);
+            lines.push(format!(
+                "{scenario}, {revision}, {member} member: passed: {passed}\n{checks}{}",
+                run.said
+            ));
         }
     }
-    assert!(lines.is_empty(), "{} fail:\n{}", lines.len(), lines.join("\n"));
+    assert!(lines.is_empty(), "{} are not as expected:\n{}", lines.len(), lines.join("\n"));
 }

@@ -93,7 +93,10 @@ impl Stage {
 }
 
 fn modern_message(method: &str, mut params: Value) -> Value {
-    params["_meta"] = json!({META_VERSION: VERSION, META_CAPABILITIES: {}});
+    params["_meta"][META_VERSION] = json!(VERSION);
+    if params["_meta"][META_CAPABILITIES].is_null() {
+        params["_meta"][META_CAPABILITIES] = json!({});
+    }
     json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
 }
 
@@ -107,7 +110,7 @@ pub fn ask(
     more: &[(&str, &str)],
 ) -> Answer {
     let message = modern_message(method, params);
-    let name = message["params"]["name"].as_str().or(message["params"]["uri"].as_str());
+    let name = ["name", "uri", "taskId"].into_iter().find_map(|name| message["params"][name].as_str());
     let mut headers = vec![("MCP-Protocol-Version", VERSION), ("Mcp-Method", method)];
     if let Some(name) = name {
         headers.push(("Mcp-Name", name));
@@ -116,7 +119,7 @@ pub fn ask(
     post(companion, token, slug, &message, &headers)
 }
 
-fn post(
+pub fn post(
     companion: &Companion,
     token: &str,
     slug: Option<&str>,
@@ -243,6 +246,7 @@ fn what_a_modern_request_must_have() {
         (&good, vec![version, method], -32020),
         (&good, vec![version, method, ("Mcp-Name", "new__where")], -32020),
         (&good, vec![version, ("Mcp-Method", "tools/list"), name], -32020),
+        (&good, vec![version, ("Mcp-Method", "=?base64?dG9vbHMvY2FsbA==?="), name], -32020),
         (&good, vec![("MCP-Protocol-Version", "2025-11-25"), method, name], -32020),
         (&no_capabilities, vec![version, method, name], -32602),
         (&other_version, vec![("MCP-Protocol-Version", "1900-01-01"), method, name], -32022),
@@ -286,6 +290,33 @@ fn what_a_modern_request_must_have() {
     // Nothing of this reached a server.
     assert!(stage.legacy.received().is_empty());
     assert!(stage.modern.received().is_empty());
+}
+
+#[test]
+fn initialize_is_of_the_older_era_whatever_its_header_says() {
+    let stage = Stage::set();
+    let params =
+        json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
+    let initialize = json!({"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": params});
+    for slug in [None, Some("old"), Some("new")] {
+        let answer =
+            post(&stage.companion, &stage.token, slug, &initialize, &[("MCP-Protocol-Version", VERSION)]);
+        assert_eq!(answer.status, 200, "{slug:?}: {}", answer.text());
+        assert_eq!(json_rpc(&answer)["result"]["protocolVersion"], "2025-11-25", "{slug:?}");
+        assert!(answer.header("Mcp-Session-Id").is_some());
+    }
+}
+
+#[test]
+fn no_version_is_offered_that_the_server_does_not_speak() {
+    let stage = Stage::set();
+    let mut other = modern_message("tools/list", json!({}));
+    other["params"]["_meta"][META_VERSION] = json!("1900-01-01");
+    let headers = [("MCP-Protocol-Version", "1900-01-01"), ("Mcp-Method", "tools/list")];
+    for (slug, code) in [("old", -32600), ("new", -32022)] {
+        let answer = post(&stage.companion, &stage.token, Some(slug), &other, &headers);
+        assert_eq!((answer.status, json_rpc(&answer)["error"]["code"].as_i64()), (400, Some(code)), "{slug}");
+    }
 }
 
 #[test]

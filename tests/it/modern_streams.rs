@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::companion::gateway_path;
 use crate::harness::talker::{EVENTS_HEAD, Listening, Talker, say, say_result, say_status};
 use crate::harness::upstream::{Received, Upstream, http_answer};
 use crate::harness::{Companion, McpSession};
@@ -16,10 +17,20 @@ const VERSION: &str = "2026-07-28";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// A server of the legacy era whose GET stream and calls are in the hands of the test.
-fn legacy(
+pub fn legacy(
     listening: impl Fn(&mut TcpStream) + Send + Sync + 'static,
     calling: impl Fn(&Received, &mut TcpStream) + Send + Sync + 'static,
 ) -> Talker {
+    legacy_with(&json!([]), listening, calling)
+}
+
+/// The same with resources.
+fn legacy_with(
+    resources: &Value,
+    listening: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+    calling: impl Fn(&Received, &mut TcpStream) + Send + Sync + 'static,
+) -> Talker {
+    let listed = json!({"resources": resources});
     Talker::start(move |_, request, socket| match request.method().as_str() {
         "initialize" => {
             let offers = json!({"tools": {}, "resources": {"subscribe": true}});
@@ -43,6 +54,7 @@ fn legacy(
         }
         "server/discover" => say_status(socket, "404 Not Found"),
         "tools/list" => say_result(socket, request, &json!({"tools": []})),
+        "resources/list" => say_result(socket, request, &listed),
         method if method.starts_with("resources/") => say_result(socket, request, &json!({})),
         "DELETE" => say_status(socket, "200 OK"),
         _ => say_status(socket, "202 Accepted"),
@@ -77,14 +89,25 @@ fn modern(told: &'static [(&'static str, &'static str)]) -> Talker {
 }
 
 /// A request of a client of the modern era whose answer is read as it comes.
-fn ask(companion: &Companion, token: &str, method: &str, id: &Value, mut params: Value) -> Listening {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {},
-    });
+pub fn ask(companion: &Companion, token: &str, method: &str, id: &Value, params: Value) -> Listening {
+    ask_at(companion, token, None, method, id, params)
+}
+
+/// The same on a route of choice.
+pub fn ask_at(
+    companion: &Companion,
+    token: &str,
+    slug: Option<&str>,
+    method: &str,
+    id: &Value,
+    mut params: Value,
+) -> Listening {
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(VERSION);
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
     let name = params["name"].as_str().map(|name| format!("Mcp-Name: {name}\r\n")).unwrap_or_default();
     let headers = format!("MCP-Protocol-Version: {VERSION}\r\nMcp-Method: {method}\r\n{name}");
     let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-    let (path, token) = ("/ws/default".to_owned(), token.to_owned());
+    let (path, token) = (gateway_path(slug), token.to_owned());
     let session = McpSession { address: companion.address, path, token, id: String::new() };
     Listening::post_with(&session, &headers, &message)
 }
@@ -96,7 +119,7 @@ fn a_subscription_hears_servers_of_both_eras() {
             for (method, uri) in [
                 ("notifications/resources/list_changed", "-"),
                 ("notifications/tools/list_changed", "-"),
-                ("notifications/resources/updated", "x://other"),
+                ("notifications/resources/updated", "x://1/part"),
                 ("notifications/resources/updated", "x://1"),
             ] {
                 say(socket, &json!({"jsonrpc": "2.0", "method": method, "params": {"uri": uri}}));
@@ -106,9 +129,12 @@ fn a_subscription_hears_servers_of_both_eras() {
     );
     let new =
         modern(&[("notifications/prompts/list_changed", "-"), ("notifications/resources/updated", "y://2")]);
+    // Nothing of this one was asked for, so nothing of its resources is told.
+    let unasked = modern(&[("notifications/resources/updated", "x://1")]);
     let companion = Companion::start();
     companion.add_server("old", &old.url());
     companion.add_server("new", &new.url());
+    companion.add_server("unasked", &unasked.url());
     let wanted = json!({
         "toolsListChanged": true, "resourceSubscriptions": ["old+x://1", "new+y://2", "gone+z://3"],
     });
@@ -122,7 +148,7 @@ fn a_subscription_hears_servers_of_both_eras() {
     let agreed = json!({"toolsListChanged": true, "resourceSubscriptions": ["old+x://1", "new+y://2"]});
     assert_eq!(first["params"]["notifications"], agreed);
     let mut told = Vec::new();
-    while told.len() < 3 {
+    while told.len() < 4 {
         let message = stream.next().unwrap();
         assert_eq!(message["params"]["_meta"][SUBSCRIPTION], id, "{message}");
         told.push((message["method"].as_str().unwrap().to_owned(), message["params"]["uri"].clone()));
@@ -130,8 +156,10 @@ fn a_subscription_hears_servers_of_both_eras() {
     told.sort_by_key(|(method, uri)| format!("{method} {uri}"));
     let updated = "notifications/resources/updated".to_owned();
     assert_eq!(told[0], (updated.clone(), json!("new+y://2")));
-    assert_eq!(told[1], (updated, json!("old+x://1")));
-    assert_eq!(told[2].0, "notifications/tools/list_changed");
+    assert_eq!(told[1], (updated.clone(), json!("old+x://1")));
+    // A part of what was subscribed to is told with its own name.
+    assert_eq!(told[2], (updated, json!("old+x://1/part")));
+    assert_eq!(told[3].0, "notifications/tools/list_changed");
     // Both servers were asked for the resources that they have.
     old.wait_for("the subscription", |one| one.method() == "resources/subscribe");
     let listened = new.wait_for("the subscription", |one| one.method() == "subscriptions/listen");
@@ -142,6 +170,37 @@ fn a_subscription_hears_servers_of_both_eras() {
     // The end of the stream ends what was held for it.
     drop(stream);
     old.wait_for("the end of the session", |one| one.method() == "DELETE");
+}
+
+#[test]
+fn resources_without_a_slug_are_told_of_too() {
+    let told = |socket: &mut TcpStream| {
+        for uri in ["x://1", "x://1/part"] {
+            let params = json!({"uri": uri});
+            say(
+                socket,
+                &json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params}),
+            );
+        }
+    };
+    // Only one of them lists it.
+    let has_not = legacy(told, |_, _| {});
+    let has = legacy_with(&json!([{"uri": "x://1", "name": "one"}]), told, |_, _| {});
+    let companion = Companion::start();
+    companion.add_server("has", &has.url());
+    companion.add_server("other", &has_not.url());
+    let wanted = json!({"resourceSubscriptions": ["x://1", "y://nobody"]});
+    let token = companion.token("default");
+    let mut stream =
+        ask(&companion, &token, "subscriptions/listen", &json!(1), json!({"notifications": wanted}));
+    let first = stream.next().unwrap();
+    assert_eq!(first["params"]["notifications"], json!({"resourceSubscriptions": ["x://1"]}), "{first}");
+    // As the client named it; a part of it is known by its full name.
+    let mut uris = [stream.next().unwrap(), stream.next().unwrap()].map(|one| one["params"]["uri"].clone());
+    uris.sort_by_key(Value::to_string);
+    assert_eq!(uris, ["has+x://1/part", "x://1"]);
+    has.wait_for("the subscription", |one| one.method() == "resources/subscribe");
+    assert!(has_not.received_of("resources/subscribe").is_empty());
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_form_in_the_middle_of_a_call() {
     // It ran once, in a session that says what the client can do, and was not cancelled.
     assert_eq!(scene.server.received_of("tools/call").len(), 1);
     let initialize = scene.server.received_of("initialize").pop().unwrap().json();
-    let known = json!({"roots": {}, "elicitation": {"form": {}}, "sampling": {}});
+    let known = json!({"roots": {}, "elicitation": {"form": {}}, "sampling": {}, "extensions": {"y": {}}});
     assert_eq!(initialize["params"]["capabilities"], known);
     let after = scene.again(&json!(9), "form", &state, &answers).answer();
     assert_eq!(after["error"]["code"], -32602, "a state is good for once: {after}");

@@ -20,6 +20,8 @@ pub(super) const UNKNOWN_TOOL: &str = "unknown tool; see tools/list";
 /// of tools speaks of.
 const TOOL_METHODS: [&str; 6] =
     ["initialize", "server/discover", "ping", "logging/setLevel", "tools/list", "tools/call"];
+/// How such a token hears in the modern era that its tools have changed.
+const LISTEN: &str = "subscriptions/listen";
 
 impl Gateway {
     /// Counts the message, then checks whether it is one of MCP and within the token's scope; the
@@ -45,6 +47,34 @@ impl Gateway {
         id: &str,
         answer: Answer,
     ) -> Response<AnswerBody> {
+        let slug = upstream.server.slug.as_str();
+        Self::limited(caller, upstream, session, id, answer, |message| {
+            let list = scoped_message::visible_list(&caller.member.scope, slug, message)?;
+            Some(list.into_bytes())
+        })
+        .await
+    }
+
+    /// The answer to a `server/discover` of one server with what is there for the token.
+    pub(super) async fn visible_offers(
+        caller: &Caller,
+        upstream: &Upstream,
+        session: &Session,
+        id: &str,
+        answer: Answer,
+    ) -> Response<AnswerBody> {
+        let only = |message: &str| scoped_message::tools_only(message.as_bytes());
+        Self::limited(caller, upstream, session, id, answer, only).await
+    }
+
+    async fn limited(
+        caller: &Caller,
+        upstream: &Upstream,
+        session: &Session,
+        id: &str,
+        answer: Answer,
+        limit: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Response<AnswerBody> {
         let response = match answer {
             Answer::Whole(status, body) => return json_answer(status, body),
             Answer::Stream(response) => *response,
@@ -52,13 +82,12 @@ impl Gateway {
         let (status, server) = (response.status(), &upstream.server);
         let reading = upstream.read_answer(session, response, id, LIST_LIMIT);
         let reading = tokio::time::timeout(LIST_TIME, reading).await;
-        let list = reading.unwrap_or(Err(UpstreamProblem::TimedOut)).and_then(|message| {
+        let limited = reading.unwrap_or(Err(UpstreamProblem::TimedOut)).and_then(|message| {
             let message = std::str::from_utf8(&message).map_err(|_| UpstreamProblem::NotMcp)?;
-            scoped_message::visible_list(&caller.member.scope, server.slug.as_str(), message)
-                .ok_or(UpstreamProblem::NotMcp)
+            limit(message).ok_or(UpstreamProblem::NotMcp)
         });
-        match list {
-            Ok(list) => json_answer(status, list),
+        match limited {
+            Ok(limited) => json_answer(status, limited),
             Err(problem) => Self::failed(caller, server, id, problem),
         }
     }
@@ -89,7 +118,8 @@ fn refuse_by_scope(caller: &Caller, envelope: &Envelope<'_>, body: &[u8]) -> Opt
     if envelope.kind() != Kind::Request {
         return None;
     }
-    if !TOOL_METHODS.contains(&envelope.method()) {
+    let is_listening = envelope.method() == LISTEN && envelope.is_modern();
+    if !TOOL_METHODS.contains(&envelope.method()) && !is_listening {
         // In the modern era an unknown method has a status of its own.
         let status = if envelope.is_modern() { StatusCode::NOT_FOUND } else { StatusCode::OK };
         return refuse(status, METHOD_NOT_FOUND, "no such method for this token: it is limited to tools");

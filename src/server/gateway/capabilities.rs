@@ -8,12 +8,16 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::message::Envelope;
+use super::modern::TASKS;
 use super::problem::UpstreamProblem;
 use super::sessions::Session;
 use super::upstream::Upstream;
 
 /// Longest instructions of one server that are kept, in bytes.
 const INSTRUCTIONS_LIMIT: usize = 16 << 10;
+
+/// Longest extensions of one server that are announced, in bytes.
+const EXTENSIONS_LIMIT: usize = 16 << 10;
 
 /// What a server offers. None of it by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) struct Capabilities {
     pub(super) completions: bool,
     /// Log messages, and a level for them.
     pub(super) logging: bool,
+    /// Extensions of the protocol, by their names; no tasks, for which a workspace has no methods.
+    pub(super) extensions: Map<String, Value>,
     /// How to use the server, in its own words.
     pub(super) instructions: Option<String>,
 }
@@ -52,6 +58,7 @@ struct Announced {
     resources: Option<Resources>,
     completions: Option<IgnoredAny>,
     logging: Option<IgnoredAny>,
+    extensions: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +79,7 @@ impl Capabilities {
             subscribe: capabilities.resources.and_then(|resources| resources.subscribe) == Some(true),
             completions: capabilities.completions.is_some(),
             logging: capabilities.logging.is_some(),
+            extensions: extensions(capabilities.extensions),
             instructions: instructions
                 .filter(|text| !text.trim().is_empty() && text.len() <= INSTRUCTIONS_LIMIT),
         }
@@ -80,7 +88,8 @@ impl Capabilities {
     /// Every one of them, of a server that could not be asked.
     pub(super) fn everything() -> Self {
         let (tools, prompts, resources, subscribe) = (true, true, true, true);
-        Self { tools, prompts, resources, subscribe, completions: true, logging: true, instructions: None }
+        let (completions, logging) = (true, true);
+        Self { tools, prompts, resources, subscribe, completions, logging, ..Self::default() }
     }
 
     /// Adds what another server offers, without its instructions.
@@ -91,6 +100,9 @@ impl Capabilities {
         self.subscribe |= other.subscribe;
         self.completions |= other.completions;
         self.logging |= other.logging;
+        for (name, settings) in &other.extensions {
+            self.extensions.entry(name).or_insert_with(|| settings.clone());
+        }
     }
 
     /// As the `capabilities` of an answer to `initialize`. Servers come and go while a session
@@ -110,8 +122,18 @@ impl Capabilities {
                 all.insert(name.to_owned(), json!({}));
             }
         }
+        if !self.extensions.is_empty() {
+            all.insert("extensions".to_owned(), self.extensions.clone().into());
+        }
         Value::Object(all)
     }
+}
+
+/// What of a server's extensions is announced.
+fn extensions(announced: Option<Value>) -> Map<String, Value> {
+    let Some(Value::Object(mut all)) = announced else { return Map::new() };
+    all.retain(|name, settings| name != TASKS && settings.is_object());
+    if Value::from(all.clone()).to_string().len() > EXTENSIONS_LIMIT { Map::new() } else { all }
 }
 
 impl Upstream {
@@ -142,6 +164,22 @@ mod tests {
         for nothing in ["{}", "7", r#"{"capabilities":[]}"#, r#"{"instructions":" "}"#] {
             assert_eq!(of(nothing), Capabilities::default(), "{nothing}");
         }
+    }
+
+    #[test]
+    fn extensions_are_announced_but_tasks() {
+        let mut union = of(
+            r#"{"capabilities":{"extensions":{"a/ui":{"x":1},"io.modelcontextprotocol/tasks":{},"odd":7}}}"#,
+        );
+        union.add(&of(r#"{"capabilities":{"extensions":{"a/ui":{"x":2},"b/c":{}}}}"#));
+        assert_eq!(union.announced()["extensions"], json!({"a/ui": {"x": 1}, "b/c": {}}));
+        let odd = of(r#"{"capabilities":{"prompts":{},"extensions":[1]}}"#);
+        assert!(odd.prompts && odd.announced().get("extensions").is_none());
+        let long = format!(
+            r#"{{"capabilities":{{"extensions":{{"a/b":{{"x":"{}"}}}}}}}}"#,
+            "y".repeat(EXTENSIONS_LIMIT)
+        );
+        assert!(of(&long).extensions.is_empty());
     }
 
     #[test]

@@ -317,6 +317,7 @@ impl EventRelay {
         if let (Some(workspace), Some(data)) = (&self.passage.workspace, fields.data.as_deref())
             && workspace.session.is_bridge()
             && is_of_the_older_era(data)
+            && !workspace.wanted.as_ref().is_some_and(|wanted| wanted.log_level.asks_for(data))
         {
             let why = match (&workspace.wanted, &workspace.opened) {
                 (Some(wanted), _) if wanted.takes_back(data) => return,
@@ -372,7 +373,7 @@ impl EventRelay {
 }
 
 /// What a client of the modern era does not get on a stream: requests and what becomes of them,
-/// and log messages, which it would have to ask for each time.
+/// and log messages, unless its request asks for them.
 fn is_of_the_older_era(data: &[u8]) -> bool {
     Envelope::parse(data).is_ok_and(|envelope| {
         let method = envelope.method();

@@ -36,7 +36,7 @@ impl EventRelay {
             Ok(made) => made,
             Err(problem) => return self.give_up(problem).await,
         };
-        self.marker = Some(Marker::new(true, "", &id, &self.passage.id));
+        self.marker = Some(Marker::new(true, &id, &self.passage.id));
         (self.awaited, self.last_id) = (id, None);
         match answer {
             Answer::Stream(response) if answer::is_event_stream(&response) => {

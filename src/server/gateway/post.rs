@@ -96,7 +96,7 @@ impl Gateway {
         envelope: &Envelope<'_>,
         body: Bytes,
     ) -> Response<AnswerBody> {
-        if envelope.method() == "initialize" && envelope.kind() == Kind::Request {
+        if is_initialize(envelope) {
             if body.len() > INITIALIZE_LIMIT {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "initialize is over 64 KiB");
             }
@@ -150,16 +150,26 @@ fn check_types(headers: &HeaderMap) -> Option<Response<AnswerBody>> {
 }
 
 /// The era is told by the request itself: a version in its `_meta`, or, without a session, in
-/// its header.
+/// its header. `initialize` is of the legacy era whatever the header says.
 fn is_modern(envelope: &Envelope<'_>, headers: &HeaderMap) -> bool {
-    let in_header = headers.get(VERSION_HEADER).is_some_and(|version| version == MODERN_VERSION);
-    envelope.is_modern() || (in_header && !headers.contains_key(SESSION_HEADER))
+    let by_header = says_modern(headers) && !headers.contains_key(SESSION_HEADER);
+    envelope.is_modern() || (by_header && !is_initialize(envelope))
+}
+
+fn says_modern(headers: &HeaderMap) -> bool {
+    headers.get(VERSION_HEADER).is_some_and(|version| version == MODERN_VERSION)
+}
+
+fn is_initialize(envelope: &Envelope<'_>) -> bool {
+    envelope.method() == "initialize" && envelope.kind() == Kind::Request
 }
 
 /// Status 400 with a plain -32600: by this answer clients go on with `initialize`.
 fn refuse_unknown_version(envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Response<AnswerBody>> {
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or_default());
-    if version.is_none_or(|version| LEGACY_VERSIONS.contains(&version)) {
+    let is_known = version.is_none_or(|version| LEGACY_VERSIONS.contains(&version));
+    // The version of `initialize` is chosen with its parameters.
+    if is_known || (is_initialize(envelope) && says_modern(headers)) {
         return None;
     }
     let message = format!(

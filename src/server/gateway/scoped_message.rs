@@ -9,10 +9,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::message::{Envelope, Kind};
+use super::outward::spliced;
 use crate::domain::TokenScope;
 
+/// Member of a result: who else may get it from a cache (2026-07-28).
+const CACHE_SCOPE: &str = "cacheScope";
+
 /// The members of a JSON object in their order, doubles included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -39,8 +43,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
-    fn read(text: &'a str) -> Option<Self> {
+    /// Reads an object.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// The object without members of these names; the values of the others are as they were
+    /// written. `None` if there are none of them.
+    pub(super) fn without(&self, names: &[&str]) -> Option<String> {
+        let stays = |key: &str| !names.contains(&key);
+        if self.0.iter().all(|(key, _)| stays(key)) {
+            return None;
+        }
+        let kept = self.0.iter().filter(|(key, _)| stays(key));
+        let kept: Vec<String> =
+            kept.map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key.as_ref()))).collect();
+        Some(format!("{{{}}}", kept.join(",")))
     }
 
     /// The only member that any reader could take for this name.
@@ -87,10 +105,14 @@ fn name_in(members: &Members<'_>) -> Option<String> {
     serde_json::from_str(members.only("name")?.get()).ok()
 }
 
-/// An answer to `initialize` that announces tools and log messages only, for there is nothing
-/// else for the token. An error stays as it is; `None` if it is no answer.
+/// An answer to `initialize` or `server/discover` that announces tools and log messages only, for
+/// there is nothing else for the token; it is not for others to be kept. An error stays as it is;
+/// `None` if it is no answer.
 pub(super) fn tools_only(message: &[u8]) -> Option<Vec<u8>> {
     let mut answer: serde_json::Value = serde_json::from_slice(message).ok()?;
+    if let Some(scope) = answer.get_mut("result").and_then(|result| result.get_mut(CACHE_SCOPE)) {
+        *scope = "private".into();
+    }
     let capabilities = answer.get_mut("result").and_then(|result| result.get_mut("capabilities"));
     if let Some(capabilities) = capabilities.and_then(serde_json::Value::as_object_mut) {
         capabilities.retain(|name, _| ["tools", "logging"].contains(&name.as_str()));
@@ -109,24 +131,25 @@ pub(super) fn may_hear(message: &[u8]) -> bool {
         && !other.iter().any(|prefix| envelope.method().starts_with(prefix))
 }
 
-/// An answer to `tools/list` with the tools that may be seen; their bytes and all others stay.
-/// An error stays as it is. `None` if it is no list.
+/// An answer to `tools/list` with the tools that may be seen; their bytes and all others stay,
+/// but that the list is not for other tokens, whoever says that it may be kept for all. An error stays as it is. `None` if it is no list.
 pub(super) fn visible_list(scope: &TokenScope, slug: &str, message: &str) -> Option<String> {
     let envelope = Envelope::parse(message.as_bytes()).ok()?;
     if envelope.error().is_some() {
         return Some(message.to_owned());
     }
-    let list = Members::read(envelope.result()?.get())?.only("tools")?.get();
+    let result = Members::read(envelope.result()?.get())?;
+    let list = result.only("tools")?.get();
     let tools: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     let visible = |tool: &&&RawValue| {
         let name = Members::read(tool.get()).and_then(|members| name_in(&members));
         name.is_some_and(|name| scope.allows_tool(slug, &name))
     };
     let kept: Vec<&str> = tools.iter().filter(visible).map(|tool| tool.get()).collect();
-    // `list` is a slice of `message`.
-    let start = (list.as_ptr() as usize).checked_sub(message.as_ptr() as usize)?;
-    let (before, after) = (message.get(..start)?, message.get(start + list.len()..)?);
-    Some(format!("{before}[{}]{after}", kept.join(",")))
+    let mut edits = vec![(list, format!("[{}]", kept.join(",")))];
+    let scopes = result.0.iter().filter(|(key, _)| fold(key) == fold(CACHE_SCOPE));
+    edits.extend(scopes.map(|(_, value)| (value.get(), r#""private""#.to_owned())));
+    String::from_utf8(spliced(message.as_bytes(), &edits)?).ok()
 }
 
 #[cfg(test)]
@@ -193,11 +216,23 @@ mod tests {
     }
 
     #[test]
+    fn only_tools_are_announced() {
+        let message = br#"{"jsonrpc":"2.0","id":7,"result":{"cacheScope":"public","capabilities":{"tools":{},"logging":{},"prompts":{},"extensions":{"a/b":{}}}}}"#;
+        let only: serde_json::Value = serde_json::from_slice(&tools_only(message).unwrap()).unwrap();
+        let expected =
+            serde_json::json!({"cacheScope": "private", "capabilities": {"tools": {}, "logging": {}}});
+        assert_eq!(only["result"], expected);
+    }
+
+    #[test]
     fn the_bytes_that_stay_are_not_touched() {
         let scope = TokenScope::parse(None, Some(&["s__get_*"])).unwrap();
         let message = r#"{ "jsonrpc":"2.0", "id": 7, "result": {"x":1.50,"tools": [ {"name":"get_a" ,"n":2.0}, {"name":"del"},{"name":"get_b"},{"Name":"get_c"}, 5 ] ,"nextCursor":"c"} }"#;
         let kept = r#"{ "jsonrpc":"2.0", "id": 7, "result": {"x":1.50,"tools": [{"name":"get_a" ,"n":2.0},{"name":"get_b"}] ,"nextCursor":"c"} }"#;
         assert_eq!(visible_list(&scope, "s", message).as_deref(), Some(kept));
+        let public = message.replace("\"x\":1.50", "\"cacheScope\" : \"public\"");
+        let private = kept.replace("\"x\":1.50", "\"cacheScope\" : \"private\"");
+        assert_eq!(visible_list(&scope, "s", &public).as_deref(), Some(private.as_str()));
         let error = r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"m"}}"#;
         assert_eq!(visible_list(&scope, "s", error).as_deref(), Some(error));
         for bad in [

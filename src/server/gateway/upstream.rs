@@ -24,7 +24,7 @@ use super::inject::Injected;
 use super::later_secrets::LaterSecrets;
 use super::listing::{LIST_TIME, ListKind};
 use super::message::Envelope;
-use super::modern::{Eras, KnownSchemas, MODERN_VERSION, WantedInput};
+use super::modern::{Eras, KnownSchemas, METHOD_HEADER, MODERN_VERSION, WantedInput};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{OnChange, UpstreamBody, treat_head};
@@ -154,7 +154,10 @@ impl Upstream {
         message: Bytes,
     ) -> Result<(answer::Whole, Option<UpstreamSession>), UpstreamProblem> {
         let answering = async {
-            let response = self.post(None, message.clone(), INITIALIZE_TIME).await?;
+            let mut request = self.build(Method::POST, None, message.clone());
+            // A server of the modern era looks for it on each request; to others it says nothing.
+            request.headers_mut().insert(METHOD_HEADER, HeaderValue::from_static("initialize"));
+            let response = self.send(request, INITIALIZE_TIME).await?;
             answer::read_initialize(response).await
         };
         let whole = tokio::time::timeout(INITIALIZE_TIME, answering).await;

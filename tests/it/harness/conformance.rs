@@ -36,7 +36,8 @@ pub struct Check {
 }
 
 impl Check {
-    fn is_bad(&self) -> bool {
+    /// Whether it counts against the scenario.
+    pub fn is_bad(&self) -> bool {
         matches!(self.status.as_str(), "FAILURE" | "WARNING")
     }
 }

@@ -11,8 +11,10 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::check::check;
-use super::client_capabilities::declared;
+use super::client_capabilities::{declared, without_tasks};
 use super::legacy_call::request_state;
+use super::one_token::for_one_token;
+use super::scoped_listen::{heard, of_tools};
 use super::{CACHED, MODERN_VERSION, SERVER_INFO};
 use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
@@ -32,6 +34,11 @@ use crate::server::gateway::upstream::{Upstream, passing_headers};
 use crate::server::gateway::{Caller, Gateway, Route};
 use crate::server::response::{RequestId, error_answer, json_answer};
 use crate::server::store::{ServerRow, StoreError};
+
+/// Opens the stream of what servers tell unasked.
+const LISTEN: &str = "subscriptions/listen";
+/// What a client gets that does not say there what it wants to hear.
+pub(super) const NO_NOTIFICATIONS: &str = "params.notifications is missing or not as it should be";
 
 /// A request of a client of this era.
 pub(super) struct Asked<'a> {
@@ -63,6 +70,13 @@ impl Gateway {
             }
         }
         if let Err(fault) = check(envelope, headers) {
+            if let Route::Server(server) = &caller.route
+                && fault.is_of_version()
+                && self.is_legacy_only(caller, server).await
+            {
+                // No version of this era would do.
+                return of_legacy_only(envelope.id());
+            }
             return fault.answer(envelope.id());
         }
         if is_of_the_other_era(envelope.method()) {
@@ -88,6 +102,13 @@ impl Gateway {
     /// era is better spoken to in that era, with all that it has, so the client is told to.
     async fn modern_single(self: &Arc<Self>, asked: &Asked<'_>, server: &ServerRow) -> Response<AnswerBody> {
         let (id, method) = (asked.envelope.id(), asked.envelope.method());
+        let is_limited = asked.caller.member.scope.limits_tools();
+        let body = if is_limited && method == LISTEN {
+            of_tools(asked.envelope, &asked.body)
+        } else {
+            Some(asked.body.clone())
+        };
+        let Some(body) = body else { return failure(id, INVALID_PARAMS, NO_NOTIFICATIONS) };
         let mut server = server.clone();
         for _ in 1..MAX_STARTS {
             let opening = async {
@@ -97,14 +118,11 @@ impl Gateway {
             };
             let upstream = match opening.await {
                 Ok((true, upstream)) => upstream,
-                Ok((false, _)) => {
-                    let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
-                    return json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, message));
-                }
+                Ok((false, _)) => return of_legacy_only(id),
                 Err(problem) => return Self::failed(asked.caller, &server, id, problem),
             };
             let record = CallRecord::begin(self, asked.caller, &server, asked.envelope);
-            let answered = upstream.request(&asked.session, asked.body.clone()).await;
+            let answered = upstream.request(&asked.session, body.clone()).await;
             if matches!(answered, Err(UpstreamProblem::Outdated))
                 && let Ok(now) = self.as_it_is_now(asked.caller, &server).await
             {
@@ -114,13 +132,25 @@ impl Gateway {
                 continue;
             }
             return record.watch(match answered {
-                Ok(answer) if asked.caller.member.scope.limits_tools() && method == "tools/list" => {
+                Ok(answer) if is_limited && method == "tools/list" => {
                     Self::visible_tools(asked.caller, &upstream, &asked.session, id, answer).await
+                }
+                Ok(answer) if is_limited && method == "server/discover" => {
+                    Self::visible_offers(asked.caller, &upstream, &asked.session, id, answer).await
+                }
+                answered if is_limited && method == LISTEN => {
+                    heard(self.passage(asked, upstream).answer(answered).await, id)
                 }
                 answered => self.passage(asked, upstream).answer(answered).await,
             });
         }
         Self::failed(asked.caller, &server, id, UpstreamProblem::Outdated)
+    }
+
+    async fn is_legacy_only(self: &Arc<Self>, caller: &Rc<Caller>, server: &ServerRow) -> bool {
+        let asking =
+            async { Upstream::open(self, caller, server.clone(), HeaderMap::new())?.discovered().await };
+        matches!(asking.await, Ok(None))
     }
 
     fn passage(self: &Arc<Self>, asked: &Asked<'_>, upstream: Upstream) -> Passage {
@@ -142,7 +172,7 @@ impl Gateway {
                 Ok(offers) => discovered(id, &offers),
                 Err(error) => store_failed(asked.caller, error),
             },
-            "subscriptions/listen" => self.modern_listen(asked).await,
+            LISTEN => self.modern_listen(asked).await,
             _ => unknown_method(id),
         }
     }
@@ -213,12 +243,14 @@ impl Gateway {
     ) -> Result<Response<AnswerBody>, UpstreamProblem> {
         let opened = upstream.session(&asked.session).await?;
         if opened.modern {
-            let answered = upstream.request(&asked.session, message).await;
+            let answered = upstream.request(&asked.session, without_tasks(&message)).await;
             if matches!(answered, Err(UpstreamProblem::Outdated)) {
                 return Err(UpstreamProblem::Outdated);
             }
             let answered = answered.map(Answer::of_one_server);
-            return Ok(self.passage(asked, upstream).answer(answered).await);
+            let response = self.passage(asked, upstream).answer(answered).await;
+            let is_read = asked.envelope.method() == "resources/read";
+            return Ok(if is_read { for_one_token(response) } else { response });
         }
         self.call_legacy(asked, upstream, opened, &message).await
     }
@@ -241,6 +273,12 @@ fn discovered(id: &str, offers: &Capabilities) -> Response<AnswerBody> {
         result["instructions"] = text.as_str().into();
     }
     json_answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+}
+
+/// Status 400 with a plain -32600: by this answer clients of both eras go on with `initialize`.
+fn of_legacy_only(id: &str) -> Response<AnswerBody> {
+    let message = "this server speaks MCP up to 2025-11-25 only; send initialize";
+    json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, message))
 }
 
 /// The answer for what no server of the workspace has.

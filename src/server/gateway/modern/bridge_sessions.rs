@@ -1,10 +1,11 @@
 //! Clients of the modern era have no session; most servers still want one. So each token has a
 //! session of the gateway's own, in which its sessions with such servers are held: one for all
-//! clients that can be asked for the same things.
+//! clients that can do the same things.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
@@ -21,8 +22,8 @@ const CAPACITY: usize = 16 * 1024;
 #[derive(Default)]
 pub(in crate::server::gateway) struct BridgeSessions(Mutex<HashMap<Key, String>>);
 
-/// Workspace, token, and what the client can be asked for.
-type Key = (String, String, String);
+/// Workspace, token, and a digest of what the client can do.
+type Key = (String, String, Vec<u8>);
 
 impl BridgeSessions {
     /// The session of a caller with these capabilities, opened if there is none.
@@ -36,7 +37,8 @@ impl BridgeSessions {
         capabilities: &Value,
     ) -> Result<Arc<Session>, RandomnessFailed> {
         let (sessions, member) = (&gateway.sessions, &caller.member);
-        let key = (member.workspace_id.clone(), member.token_id.clone(), capabilities.to_string());
+        let capable = digest::digest(&digest::SHA256, capabilities.to_string().as_bytes());
+        let key = (member.workspace_id.clone(), member.token_id.clone(), capable.as_ref().to_vec());
         let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = ids.get(&key).and_then(|id| sessions.find(id, member, &Scope::Bridge)) {
             return Ok(session);

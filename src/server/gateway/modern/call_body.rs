@@ -48,7 +48,7 @@ pub(super) struct CallBody {
 
 impl CallBody {
     fn new(gateway: &Arc<Gateway>, source: Source, is_events: bool, call: OpenCall, client_id: &str) -> Self {
-        let marker = Marker::new(is_events, call.members, &call.own_id, client_id);
+        let marker = Marker::for_modern(is_events, call.members, &call.own_id, client_id);
         let (gateway, client_id) = (Arc::clone(gateway), client_id.to_owned());
         let (source, call) = (Some(source), Some(call));
         let ends = EventEnds::default();
@@ -65,7 +65,7 @@ impl CallBody {
         let is_events = is_event_stream(&response);
         response.map(|body| {
             if let Some(bytes) = body.whole() {
-                let mut marker = Marker::new(is_events, call.members, &call.own_id, client_id);
+                let mut marker = Marker::for_modern(is_events, call.members, &call.own_id, client_id);
                 call.ended();
                 return AnswerBody::of(marker.push(&bytes));
             }

@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{CLIENT_CAPABILITIES, METHOD_HEADER, MODERN_VERSION, NAME_HEADER, PROTOCOL_VERSION};
+use super::{CLIENT_CAPABILITIES, LOG_LEVEL, METHOD_HEADER, MODERN_VERSION, NAME_HEADER, PROTOCOL_VERSION};
 use crate::server::body::AnswerBody;
+use crate::server::gateway::inward::LOG_LEVELS;
 use crate::server::gateway::message::Envelope;
+use crate::server::gateway::naming::{NameInMessage, member};
 use crate::server::gateway::problem::INVALID_PARAMS;
 use crate::server::gateway::upstream::VERSION_HEADER;
 use crate::server::response::json_answer;
@@ -39,6 +39,11 @@ impl Fault {
         Self { code, message: message.into(), data: None }
     }
 
+    /// Whether it is that the version is not served.
+    pub(super) fn is_of_version(&self) -> bool {
+        self.code == UNSUPPORTED_VERSION
+    }
+
     /// The answer: always status 400.
     pub(in crate::server::gateway) fn answer(&self, id: &str) -> Response<AnswerBody> {
         let mut error = json!({"code": self.code, "message": self.message});
@@ -50,15 +55,22 @@ impl Fault {
     }
 }
 
-/// The parts of `params` that are looked at.
-#[derive(Deserialize, Default)]
-struct Params<'a> {
-    #[serde(borrow, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    uri: Option<&'a RawValue>,
+/// The member of `params` that says what a request of this method is about, and that has a header
+/// of its own.
+fn named_by(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        // Of the extension `io.modelcontextprotocol/tasks`.
+        "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
+        _ => None,
+    }
+}
+
+/// What a request is about.
+pub(super) fn name_of(envelope: &Envelope<'_>) -> Option<String> {
+    let name = NameInMessage::find(envelope.params()?, &[named_by(envelope.method())?])?;
+    Some(name.text.into_owned())
 }
 
 /// Checks a request's `_meta` and headers.
@@ -66,9 +78,8 @@ struct Params<'a> {
 /// # Errors
 /// [`Fault`]: what is missing or differs.
 pub(in crate::server::gateway) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<(), Fault> {
-    let params = envelope.params().and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok());
-    let params = params.unwrap_or_default();
-    let meta = params.meta.and_then(|meta| serde_json::from_str::<Value>(meta.get()).ok());
+    let meta = envelope.params().and_then(|params| member(params, "_meta"));
+    let meta = meta.and_then(|meta| serde_json::from_str::<Value>(meta.get()).ok());
     let field = |key: &str| meta.as_ref().and_then(|meta| meta.get(key));
     let version = field(PROTOCOL_VERSION).and_then(Value::as_str).ok_or_else(|| {
         Fault::new(INVALID_PARAMS, format!("params._meta needs {PROTOCOL_VERSION}, a string"))
@@ -82,13 +93,16 @@ pub(in crate::server::gateway) fn check(envelope: &Envelope<'_>, headers: &Heade
         return Err(Fault::new(INVALID_PARAMS, message));
     }
     same(headers, METHOD_HEADER, envelope.method())?;
-    let named = match envelope.method() {
-        "tools/call" | "prompts/get" => params.name,
-        "resources/read" => params.uri,
-        _ => return Ok(()),
-    };
-    let Some(name) = named.and_then(|name| serde_json::from_str::<String>(name.get()).ok()) else {
-        return Err(Fault::new(INVALID_PARAMS, "the name or uri in params is missing or not a string"));
+    if field(LOG_LEVEL).is_some_and(|level| !level.as_str().is_some_and(|level| LOG_LEVELS.contains(&level)))
+    {
+        return Err(Fault::new(INVALID_PARAMS, format!("{LOG_LEVEL} is none of the log levels")));
+    }
+    if named_by(envelope.method()).is_none() {
+        return Ok(());
+    }
+    let Some(name) = name_of(envelope) else {
+        let message = "the name, uri or taskId in params is missing or not a string";
+        return Err(Fault::new(INVALID_PARAMS, message));
     };
     same(headers, NAME_HEADER, &name)
 }
@@ -105,7 +119,9 @@ fn same(headers: &HeaderMap, name: &'static str, wanted: &str) -> Result<(), Fau
     match (values.next(), values.next()) {
         (None, _) => fault("is missing"),
         (Some(_), Some(_)) => fault("is there twice"),
-        (Some(value), None) if decoded(value).as_deref() == Some(wanted) => Ok(()),
+        // Names only may be encoded.
+        (Some(value), None) if name != NAME_HEADER && value.as_bytes() == wanted.as_bytes() => Ok(()),
+        (Some(value), None) if name == NAME_HEADER && decoded(value).as_deref() == Some(wanted) => Ok(()),
         (Some(_), None) => fault("does not say what the body says"),
     }
 }
@@ -163,6 +179,9 @@ mod tests {
             vec![VERSION, METHOD, NAME, NAME],
             vec![VERSION, (METHOD_HEADER, "Tools/call"), NAME],
             vec![(VERSION_HEADER, "2025-11-25"), METHOD, NAME],
+            // These are not encoded.
+            vec![VERSION, (METHOD_HEADER, "=?base64?dG9vbHMvY2FsbA==?="), NAME],
+            vec![(VERSION_HEADER, "=?base64?MjAyNi0wNy0yOA==?="), METHOD, NAME],
         ] {
             assert_eq!(result("tools/call", &good, &headers), Err(HEADER_MISMATCH), "{headers:?}");
         }
@@ -179,6 +198,28 @@ mod tests {
         let nameless = json!({"_meta": {PROTOCOL_VERSION: MODERN_VERSION, CLIENT_CAPABILITIES: {}}});
         assert_eq!(result("tools/call", &nameless, &[VERSION, METHOD]), Err(INVALID_PARAMS));
         assert_eq!(result("tools/list", &nameless, &list), Ok(()));
+        for (level, expected) in
+            [(json!("debug"), Ok(())), (json!("loud"), Err(INVALID_PARAMS)), (json!(7), Err(INVALID_PARAMS))]
+        {
+            let mut params = nameless.clone();
+            params["_meta"][LOG_LEVEL] = level;
+            assert_eq!(result("tools/list", &params, &list), expected, "{params}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_named_too() {
+        let mut task = params(MODERN_VERSION);
+        task["taskId"] = json!("t-1");
+        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+            let method = (METHOD_HEADER, method);
+            let with = |name: &'static [(&'static str, &'static str)]| {
+                result(method.1, &task, &[&[VERSION, method], name].concat())
+            };
+            assert_eq!(with(&[(NAME_HEADER, "t-1")]), Ok(()));
+            assert_eq!(with(&[(NAME_HEADER, "t-2")]), Err(HEADER_MISMATCH));
+            assert_eq!(with(&[]), Err(HEADER_MISMATCH));
+        }
     }
 
     #[test]

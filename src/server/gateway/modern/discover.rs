@@ -13,16 +13,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::MODERN_VERSION;
-use super::check::UNSUPPORTED_VERSION;
+use super::check::{HEADER_MISMATCH, UNSUPPORTED_VERSION};
 use super::speak::with_meta;
 use crate::server::gateway::answer::{self, Answer};
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::sessions::Session;
 use crate::server::gateway::upstream::Upstream;
 
 /// How long an answer is believed. A server that was brought up to date is found out then.
 const KEPT_FOR: Duration = Duration::from_mins(5);
+/// How long it is believed of a server that it is of the legacy era, if it did not say so: it
+/// failed, or was not there, as in the middle of a deployment.
+const DOUBTED_AFTER: Duration = Duration::from_secs(10);
 /// Servers that are remembered.
 const CAPACITY: usize = 4096;
 /// How long `server/discover` may take.
@@ -36,7 +40,7 @@ pub(in crate::server::gateway) struct Eras(Mutex<HashMap<String, Known>>);
 
 struct Known {
     fingerprint: [u8; 32],
-    since: Instant,
+    until: Instant,
     /// The answer to `server/discover`, a JSON-RPC message; `None` for a server of the legacy era.
     discovered: Option<Bytes>,
 }
@@ -47,17 +51,18 @@ struct Found(Option<Bytes>);
 impl Eras {
     fn find(&self, server_id: &str, fingerprint: &[u8; 32]) -> Option<Found> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |known: &&Known| known.fingerprint == *fingerprint && known.since.elapsed() < KEPT_FOR;
+        let fits = |known: &&Known| known.fingerprint == *fingerprint && Instant::now() < known.until;
         known.get(server_id).filter(fits).map(|known| Found(known.discovered.clone()))
     }
 
-    fn keep(&self, server_id: &str, fingerprint: [u8; 32], discovered: Option<Bytes>) {
+    fn keep(&self, server_id: &str, fingerprint: [u8; 32], discovered: Option<Bytes>, time: Duration) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         if known.len() >= CAPACITY {
-            known.retain(|_, one| one.since.elapsed() < KEPT_FOR);
+            known.retain(|_, one| now < one.until);
         }
         if known.len() < CAPACITY {
-            known.insert(server_id.to_owned(), Known { fingerprint, since: Instant::now(), discovered });
+            known.insert(server_id.to_owned(), Known { fingerprint, until: now + time, discovered });
         }
     }
 
@@ -75,9 +80,27 @@ impl Upstream {
             return Ok(known);
         }
         let asking = tokio::time::timeout(DISCOVER_TIME, self.ask_discover());
-        let discovered = asking.await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
-        self.eras().keep(server_id, fingerprint, discovered.clone());
+        let (discovered, time) = asking.await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        self.eras().keep(server_id, fingerprint, discovered.clone(), time);
         Ok(discovered)
+    }
+
+    /// Whether a server that was taken for one of the legacy era is none: it refused a request,
+    /// before it ran, in words that only the modern era has. Then what is known of it is the
+    /// truth from here on.
+    pub(super) async fn is_modern_after_all(&self, session: &Session, refusal: &Answer) -> bool {
+        let Answer::Whole(_, body) = refusal else { return false };
+        if !matches!(answer::error_code(body), Some(HEADER_MISMATCH | UNSUPPORTED_VERSION)) {
+            return false;
+        }
+        self.forget_era();
+        if !matches!(self.discovered().await, Ok(Some(_))) {
+            return false;
+        }
+        if let Some(opened) = self.opened() {
+            self.forget(session, &opened).await;
+        }
+        true
     }
 
     /// Forgets what is known of the server's era: it was not as expected.
@@ -93,7 +116,8 @@ impl Upstream {
         answer::of_request(response).await
     }
 
-    async fn ask_discover(&self) -> Result<Option<Bytes>, UpstreamProblem> {
+    /// The server's answer, and how long it is believed.
+    async fn ask_discover(&self) -> Result<(Option<Bytes>, Duration), UpstreamProblem> {
         let request =
             format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"server/discover"}}"#, own_request_id());
         let message: Bytes = with_meta(request.as_bytes(), "{}", None).ok_or(UpstreamProblem::NotMcp)?.into();
@@ -107,14 +131,18 @@ impl Upstream {
         }
         let whole = match answered {
             Ok(Answer::Stream(response)) => answer::read_answer(*response, DISCOVER_LIMIT).await,
-            Ok(Answer::Whole(..)) => return Ok(None),
+            Ok(Answer::Whole(..)) => return Ok((None, KEPT_FOR)),
             Err(problem) => Err(problem),
         };
         match whole {
-            Ok((_, message)) => Ok(is_modern(&message).then_some(message)),
-            // No word of JSON-RPC in it: a server that does not know the request.
-            Err(UpstreamProblem::Status(code)) if !matches!(code, 429 | 502..=504) => Ok(None),
-            Err(UpstreamProblem::NotMcp | UpstreamProblem::Redacted | UpstreamProblem::Cut) => Ok(None),
+            Ok((_, message)) => Ok((is_modern(&message).then_some(message), KEPT_FOR)),
+            // No word of JSON-RPC in it: a server that is not well or not there, or that does not
+            // know the request.
+            Err(problem @ UpstreamProblem::Status(429 | 502..=504)) => Err(problem),
+            Err(UpstreamProblem::Status(404 | 500..) | UpstreamProblem::Cut) => Ok((None, DOUBTED_AFTER)),
+            Err(UpstreamProblem::Status(_) | UpstreamProblem::NotMcp | UpstreamProblem::Redacted) => {
+                Ok((None, KEPT_FOR))
+            }
             Err(problem) => Err(problem),
         }
     }

@@ -17,6 +17,8 @@ use serde_json::value::RawValue;
 use super::answering::{Asked, failure};
 use super::call_body::{CallBody, park};
 use super::cancellation::CancelOnDrop;
+use super::legacy_meta::for_legacy;
+use super::log_level::LogLevel;
 use super::parked_calls::{Budget, ParkedCall};
 use super::waiting_pieces::waiting_pieces;
 use super::wanted_input::WantedInput;
@@ -29,7 +31,7 @@ use crate::server::gateway::calls_under_way::{CallUnderWay, progress_token};
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::{NameInMessage, member};
-use crate::server::gateway::outward::{Outward, spliced};
+use crate::server::gateway::outward::Outward;
 use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem};
 use crate::server::gateway::relay::{OnWorkspace, Passage};
 use crate::server::gateway::sessions::{Answering, Session, UpstreamSession};
@@ -126,11 +128,12 @@ impl Gateway {
         }
         // The session is shared by all clients of the token, and they all count from the same number.
         let own_id = format!("\"{}\"", own_request_id());
-        let message = with_id(message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
+        let message = for_legacy(message, &own_id).ok_or(UpstreamProblem::NotMcp)?;
         let (session, server) = (Arc::clone(&asked.session), upstream.server.clone());
         let method = asked.envelope.method();
         let budget = Budget::of(&self.parked, &session.member);
-        let wanted = Arc::new(WantedInput::new(method, &asked.capabilities, budget));
+        let wanted = WantedInput::new(method, &asked.capabilities, budget);
+        let wanted = Arc::new(wanted.with_log_level(LogLevel::of_request(asked.envelope)));
         if wanted.can_be() {
             session.workspace.hearing.begin(&upstream.server.id, &wanted);
             opened = self.heard(asked, &upstream, opened).await?;
@@ -238,20 +241,26 @@ impl Gateway {
 }
 
 /// Makes the call and begins to pass its answer on, unless the server's settings have changed
-/// before anything was sent.
+/// before anything was sent, or it refuses the call because it is of the modern era.
 async fn made(
     mut passage: Passage,
     session: Arc<Session>,
     message: Bytes,
 ) -> Result<Response<AnswerBody>, (UpstreamProblem, Box<Passage>)> {
     let answered = passage.upstream.request(&session, message).await;
-    if let (Err(problem), Some(workspace)) = (&answered, &passage.workspace)
-        && !problem.may_still_run()
-        && let Some(wanted) = &workspace.wanted
+    let (is_modern, may_run) = match &answered {
+        Ok(answer) => {
+            let is_modern = passage.upstream.is_modern_after_all(&session, answer).await;
+            (is_modern, !is_modern)
+        }
+        Err(problem) => (false, problem.may_still_run()),
+    };
+    if let Some(wanted) = passage.workspace.as_ref().and_then(|workspace| workspace.wanted.as_ref())
+        && !may_run
     {
         wanted.close();
     }
-    if matches!(answered, Err(UpstreamProblem::Outdated)) {
+    if is_modern || matches!(answered, Err(UpstreamProblem::Outdated)) {
         return Err((UpstreamProblem::Outdated, Box::new(passage)));
     }
     if let Some(workspace) = &mut passage.workspace {
@@ -274,12 +283,6 @@ impl Upstream {
         answer::drain(response).await;
         if status.is_success() { Ok(()) } else { Err(UpstreamProblem::Status(status.as_u16())) }
     }
-}
-
-/// The message with another id.
-fn with_id(message: &[u8], id: &str) -> Option<Bytes> {
-    let envelope = Envelope::parse(message).ok()?;
-    spliced(message, &[(envelope.id(), id.to_owned())]).map(Bytes::from)
 }
 
 /// What goes into the results of a method that servers of the legacy era have too.

@@ -12,13 +12,18 @@ mod hearing;
 mod held_bytes;
 mod input_required;
 mod legacy_call;
+mod legacy_meta;
 mod listen;
+mod log_level;
+mod message_editor;
 mod modern_call;
+mod one_token;
 mod param_headers;
 mod parked_calls;
 mod progress_token;
 mod questions;
 mod result_type;
+mod scoped_listen;
 mod session_upstream;
 mod speak;
 #[cfg(test)]
@@ -51,7 +56,7 @@ const CACHED: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private"
 /// The version of this era.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";
 /// Header that says the method.
-const METHOD_HEADER: &str = "mcp-method";
+pub(super) const METHOD_HEADER: &str = "mcp-method";
 /// Header that says the name or URI.
 const NAME_HEADER: &str = "mcp-name";
 /// Member of `_meta`: the version.
@@ -62,6 +67,8 @@ const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 /// Member of `_meta`: the lowest level of log messages.
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// The extension in which a result may be a task, to be fetched with methods of its own.
+pub(super) const TASKS: &str = "io.modelcontextprotocol/tasks";
 /// Member of `_meta`: who the server is.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Member of `_meta`: the subscription that a notification belongs to.

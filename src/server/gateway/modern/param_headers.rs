@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderMap, HeaderName};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::check::encoded;
 
@@ -22,7 +22,7 @@ const CAPACITY: usize = 1024;
 /// Deepest property that is looked at.
 const MAX_DEPTH: usize = 16;
 /// The largest integer that a header may carry: 2^53 - 1.
-const LARGEST_INTEGER: i64 = (1 << 53) - 1;
+const LARGEST_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// One marked argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,9 +111,9 @@ impl ParamHeaders {
             let text = match value {
                 Some(Value::String(text)) => text.clone(),
                 Some(Value::Bool(yes)) => yes.to_string(),
-                Some(Value::Number(number)) => match number.as_i64() {
-                    Some(whole) if whole.abs() <= LARGEST_INTEGER => whole.to_string(),
-                    _ => continue,
+                Some(Value::Number(number)) => match whole(number) {
+                    Some(whole) => whole,
+                    None => continue,
                 },
                 _ => continue,
             };
@@ -123,6 +123,14 @@ impl ParamHeaders {
         }
         headers
     }
+}
+
+/// An integer as a header says it, however it was written: `42.0` and `1e2` are integers too.
+/// `None` if it is none, or too large.
+fn whole(number: &Number) -> Option<String> {
+    let value = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() <= LARGEST_INTEGER)?;
+    // Zero has no sign.
+    Some(format!("{:.0}", value + 0.0))
 }
 
 /// Marks anywhere in a schema, but those in example values.
@@ -235,6 +243,29 @@ mod tests {
         assert_eq!(headers.len(), 3);
         assert!(marks.headers(Some(&json!({"region": null, "deep": 5}))).is_empty());
         assert!(marks.headers(None).is_empty());
+    }
+
+    #[test]
+    fn integers_however_they_are_written() {
+        let marks = ParamHeaders::of_schema(&schema()).unwrap();
+        let header = |text: &str| {
+            let arguments = serde_json::from_str(&format!(r#"{{"deep":{{"n":{text}}}}}"#)).unwrap();
+            let headers = marks.headers(Some(&arguments));
+            headers.get("mcp-param-deep-n").map(|value| value.to_str().unwrap().to_owned())
+        };
+        for (written, said) in [
+            ("42.0", "42"),
+            ("1e2", "100"),
+            ("-7", "-7"),
+            ("-0.0", "0"),
+            ("9007199254740991", "9007199254740991"),
+            ("-9007199254740991", "-9007199254740991"),
+        ] {
+            assert_eq!(header(written).as_deref(), Some(said), "{written}");
+        }
+        for none in ["0.5", "1e300", "9007199254740992", "18446744073709551615"] {
+            assert_eq!(header(none), None, "{none}");
+        }
     }
 
     #[test]

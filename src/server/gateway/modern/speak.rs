@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::check::encoded;
+use super::check::{encoded, name_of};
 use super::{
     CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, METHOD_HEADER, MODERN_VERSION, NAME_HEADER, PROTOCOL_VERSION,
 };
@@ -91,25 +91,13 @@ impl Upstream {
 
 /// Version, method and name as headers.
 fn mirrored_headers(message: &[u8]) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    #[derive(Deserialize, Default)]
-    struct Params {
-        name: Option<Value>,
-        uri: Option<Value>,
-    }
     let envelope = Envelope::parse(message).ok()?;
     let mut headers = vec![
         (HeaderName::from_static(VERSION_HEADER), HeaderValue::from_static(MODERN_VERSION)),
         (HeaderName::from_static(METHOD_HEADER), encoded(envelope.method())?),
     ];
-    let params = envelope.params().and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
-    let params = params.unwrap_or_default();
-    let name = match envelope.method() {
-        "tools/call" | "prompts/get" => params.name,
-        "resources/read" => params.uri,
-        _ => None,
-    };
-    if let Some(name) = name.as_ref().and_then(Value::as_str) {
-        headers.push((HeaderName::from_static(NAME_HEADER), encoded(name)?));
+    if let Some(name) = name_of(&envelope) {
+        headers.push((HeaderName::from_static(NAME_HEADER), encoded(&name)?));
     }
     Some(headers)
 }
@@ -162,5 +150,7 @@ mod tests {
         assert_eq!(headers(read), [version, "mcp-method=resources/read", "mcp-name=a://b"]);
         let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"x"}}"#;
         assert_eq!(headers(list), [version, "mcp-method=tools/list"]);
+        let get = r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t","name":"x"}}"#;
+        assert_eq!(headers(get), [version, "mcp-method=tasks/get", "mcp-name=t"]);
     }
 }

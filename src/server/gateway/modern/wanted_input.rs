@@ -13,8 +13,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::client_capabilities::allow;
+use super::client_capabilities::{allow, is_any};
 use super::input_required::may_ask;
+use super::log_level::LogLevel;
 use super::parked_calls::{Budget, Room};
 use super::unasked::Unasked;
 use super::unfinished::Unfinished;
@@ -35,6 +36,8 @@ pub(in crate::server::gateway) struct WantedInput {
     budget: Budget,
     /// What the client can be asked for.
     capabilities: Value,
+    /// The log messages that it gets meanwhile.
+    pub(in crate::server::gateway) log_level: LogLevel,
     table: Mutex<Table>,
 }
 
@@ -99,7 +102,12 @@ impl WantedInput {
     /// For a request of this method. `capabilities` are the client's, as the request says them.
     pub(super) fn new(method: &str, capabilities: &Value, budget: Budget) -> Self {
         let capabilities = if may_ask(method) { capabilities.clone() } else { Value::Null };
-        Self { budget, capabilities, table: Mutex::default() }
+        Self { budget, capabilities, log_level: LogLevel::default(), table: Mutex::default() }
+    }
+
+    /// The same for a request that asks for log messages.
+    pub(super) fn with_log_level(self, log_level: LogLevel) -> Self {
+        Self { log_level, ..self }
     }
 
     /// Where the bytes are counted that are kept for it.
@@ -109,7 +117,7 @@ impl WantedInput {
 
     /// Whether the client can be asked for anything.
     pub(in crate::server::gateway) fn can_be(&self) -> bool {
-        self.capabilities.as_object().is_some_and(|parts| !parts.is_empty())
+        is_any(&self.capabilities)
     }
 
     /// Whether these are the capabilities that it is for.
