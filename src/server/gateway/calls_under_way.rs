@@ -112,11 +112,13 @@ impl CallsUnderWay {
     }
 
     /// Whether an answer with this id may come from a server apart from the request: on a stream
-    /// that is resumed, to a request that it had.
-    pub(super) fn was_at(&self, server_id: &str, id: &str) -> bool {
+    /// that is resumed, to a request that it has or had.
+    pub(super) fn is_of(&self, server_id: &str, id: &str) -> bool {
         let table = self.table();
-        !table.calls.contains_key(id)
-            && table.left.iter().any(|(left, server)| server == server_id && is_same_id(left, id))
+        match table.calls.get(id) {
+            Some(call) => call.server_id == server_id,
+            None => table.left.iter().any(|(left, server)| server == server_id && is_same_id(left, id)),
+        }
     }
 
     /// Notes that a server told of progress; `false` if the token is that of a request which another
@@ -268,7 +270,7 @@ mod tests {
         };
         let one = begin("a", "1", Some("7"));
         assert_eq!(calls.server_of("1").as_deref(), Some("a"));
-        assert!(!calls.was_at("a", "1") && !calls.was_at("b", "1"), "it is under way");
+        assert!(calls.is_of("a", "1") && !calls.is_of("b", "1"));
         let before = Instant::now();
         assert!(!calls.progressed("b", "7") && one.silent_since(before) == before);
         assert!(calls.progressed("a", "7") && one.silent_since(before) > before);
@@ -276,15 +278,15 @@ mod tests {
         let two = begin("b", "2", Some("7"));
         assert!(calls.progressed("b", "7"), "two requests with one token");
         drop((one, two));
-        assert!(calls.was_at("a", "1") && !calls.was_at("b", "1") && calls.was_at("b", "2.0"));
+        assert!(calls.is_of("a", "1") && !calls.is_of("b", "1") && calls.is_of("b", "2.0"));
         let again = begin("b", "1", None);
-        assert!(!calls.was_at("a", "1"));
+        assert!(!calls.is_of("a", "1"));
         drop(again);
-        assert!(!calls.was_at("a", "1") && calls.was_at("b", "1"));
+        assert!(!calls.is_of("a", "1") && calls.is_of("b", "1"));
         for id in 0..MAX_LEFT {
             drop(begin("a", &format!("\"{id}\""), None));
         }
-        assert!(!calls.was_at("b", "1"));
+        assert!(!calls.is_of("b", "1"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ impl Outward {
                 let id = envelope.id();
                 let is_own = match awaited {
                     Some(awaited) => is_same_id(id, awaited),
-                    None => known.calls.was_at(&self.server_id, id),
+                    None => known.calls.is_of(&self.server_id, id),
                 };
                 return if is_own { Said::AsItIs } else { self.leave_out("an answer") };
             }
