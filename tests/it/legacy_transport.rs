@@ -234,6 +234,10 @@ fn the_version_header() {
                 400,
                 -32600,
             );
+            let headers = [("Accept", "text/event-stream"), ("MCP-Protocol-Version", version)];
+            for method in ["GET", "DELETE"] {
+                refused(&send(session, method, &headers, b""), 400, -32600);
+            }
         }
         assert_eq!(stage.upstream.received().len(), before);
         for version in ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"] {

@@ -82,7 +82,7 @@ impl Gateway {
         if is_modern(&envelope, &parts.headers) {
             return self.modern(caller, &parts.headers, &envelope, body.clone()).await;
         }
-        if let Some(refusal) = refuse_unknown_version(&envelope, &parts.headers) {
+        if let Some(refusal) = refuse_unknown_version(&parts.headers, envelope.id()) {
             return refusal;
         }
         self.dispatch(caller, &parts.headers, &envelope, body.clone()).await
@@ -157,7 +157,7 @@ fn is_modern(envelope: &Envelope<'_>, headers: &HeaderMap) -> bool {
 }
 
 /// Status 400 with a plain -32600: by this answer clients go on with `initialize`.
-fn refuse_unknown_version(envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Response<AnswerBody>> {
+pub(super) fn refuse_unknown_version(headers: &HeaderMap, id: &str) -> Option<Response<AnswerBody>> {
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or_default());
     if version.is_none_or(|version| LEGACY_VERSIONS.contains(&version)) {
         return None;
@@ -166,5 +166,5 @@ fn refuse_unknown_version(envelope: &Envelope<'_>, headers: &HeaderMap) -> Optio
         "this gateway speaks MCP {} to {}, and {MODERN_VERSION}",
         LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]
     );
-    Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(envelope.id(), INVALID_REQUEST, &message)))
+    Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, &message)))
 }
