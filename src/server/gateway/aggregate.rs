@@ -42,6 +42,9 @@ impl Gateway {
         body: &[u8],
     ) -> Response<AnswerBody> {
         if envelope.kind() != Kind::Request {
+            if envelope.method() == "notifications/initialized" {
+                self.pass_initialized(caller, session).await;
+            }
             self.pass_to_servers(caller, session, envelope, body).await;
             return accepted();
         }

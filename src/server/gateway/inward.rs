@@ -30,8 +30,8 @@ const SLOT_TIME: Duration = Duration::from_millis(100);
 
 /// For whom a message is.
 enum Recipients {
-    /// One server, by id.
-    One(String),
+    /// These servers, by id: one as a rule.
+    These(Vec<String>),
     /// All with an open session.
     All,
 }
@@ -44,19 +44,19 @@ fn routed(session: &Session, envelope: &Envelope<'_>, body: &[u8]) -> Option<(Re
         let id: String = serde_json::from_str(envelope.id()).ok()?;
         let asked = known.server_requests.answered(&id)?;
         let message = spliced(body, &[(envelope.id(), asked.id)])?;
-        return Some((Recipients::One(asked.server_id), message.into()));
+        return Some((Recipients::These(vec![asked.server_id]), message.into()));
     }
     match envelope.method() {
         "notifications/cancelled" => {
             let id = member(envelope.params()?, "requestId")?.get();
-            Some((Recipients::One(known.runs(id)?), Bytes::copy_from_slice(body)))
+            Some((Recipients::These(known.runs(id)), Bytes::copy_from_slice(body)))
         }
         "notifications/progress" => {
             let raw = member(envelope.params()?, "progressToken")?.get();
             let token: String = serde_json::from_str(raw).ok()?;
             let asked = known.server_requests.with_token(&token)?;
             let message = spliced(body, &[(raw, asked.progress_token?)])?;
-            Some((Recipients::One(asked.server_id), message.into()))
+            Some((Recipients::These(vec![asked.server_id]), message.into()))
         }
         "notifications/roots/list_changed" => Some((Recipients::All, Bytes::copy_from_slice(body))),
         _ => None,
@@ -74,11 +74,11 @@ impl Gateway {
     ) {
         let Some((recipients, message)) = routed(session, envelope, body) else { return };
         let mut servers = match &recipients {
-            Recipients::One(_) => self.enabled_servers(&caller.member).await.unwrap_or_default(),
+            Recipients::These(_) => self.enabled_servers(&caller.member).await.unwrap_or_default(),
             Recipients::All => self.with_open_sessions(caller, session).await,
         };
-        if let Recipients::One(id) = &recipients {
-            servers.retain(|server| server.id == *id);
+        if let Recipients::These(ids) = &recipients {
+            servers.retain(|server| ids.contains(&server.id));
         }
         join_all(servers.into_iter().map(|server| {
             let message = message.clone();

@@ -16,12 +16,10 @@ use tokio::sync::Notify;
 
 use super::answer::{self, Answer};
 use super::event_relay::EventRelay;
-use super::event_splitter::{EventSplitter, Fields, Part};
 use super::modern::{InputRequired, ModernCall, WantedInput};
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay_body::{BrokenOff, Outlet, RelayBody};
-use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
@@ -186,19 +184,8 @@ pub(super) async fn until_cancelled<T>(
     }
 }
 
-/// Passes on until the client's session ends.
-pub(super) async fn until_ended(
-    session: &Session,
-    passing: impl Future<Output = Result<(), BrokenOff>>,
-) -> Result<(), BrokenOff> {
-    tokio::select! {
-        done = passing => done,
-        () = session.ended() => Ok(()),
-    }
-}
-
 /// The headers of an event stream.
-fn events() -> HeaderMap {
+pub(super) fn events() -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))])
 }
 
@@ -254,65 +241,6 @@ fn describe(from: &HeaderMap, to: &mut HeaderMap) {
     for name in [CONTENT_TYPE, CONTENT_ENCODING] {
         if let Some(value) = from.get(&name) {
             to.insert(name, value.clone());
-        }
-    }
-}
-
-/// A stream of messages that belong to no request, as it comes. The session does not go idle
-/// meanwhile.
-pub(super) async fn pass_stream(
-    session: Arc<Session>,
-    mut body: UpstreamBody,
-    outlet: Outlet,
-) -> Result<(), BrokenOff> {
-    let mut between_events = true;
-    loop {
-        session.touch();
-        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
-            Err(_) if between_events => outlet.send(KEEP_ALIVE).await,
-            Err(_) => {}
-            Ok(None) => return Ok(()),
-            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
-                Ok(Ok(piece)) => {
-                    between_events =
-                        [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
-                    outlet.send(piece).await;
-                }
-                Ok(Err(_)) => {}
-                Err(_) if body.is_outdated() => return Ok(()),
-                Err(_) => return Err(BrokenOff),
-            },
-        }
-    }
-}
-
-/// The same for a token that is limited to tools: only what it may hear.
-pub(super) async fn pass_scoped_stream(
-    session: Arc<Session>,
-    mut body: UpstreamBody,
-    outlet: Outlet,
-) -> Result<(), BrokenOff> {
-    let mut splitter = EventSplitter::default();
-    loop {
-        session.touch();
-        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
-            Err(_) => outlet.send(KEEP_ALIVE).await,
-            Ok(None) => return Ok(()),
-            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
-                Ok(Ok(piece)) => {
-                    for part in splitter.push(&piece) {
-                        // One that is too long to be looked at is not passed on.
-                        let Part::Event(held) = part else { continue };
-                        let data = Fields::of(&held).data.filter(|data| !data.is_empty());
-                        if data.is_none_or(|data| may_hear(&data)) {
-                            outlet.send(held).await;
-                        }
-                    }
-                }
-                Ok(Err(_)) => {}
-                Err(_) if body.is_outdated() => return Ok(()),
-                Err(_) => return Err(BrokenOff),
-            },
         }
     }
 }

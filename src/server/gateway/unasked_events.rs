@@ -24,6 +24,7 @@ use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
 
 /// What the session's client has subscribed to at one server, as far as its stream was told.
+#[derive(Clone)]
 pub(super) struct Subscribed {
     changes: watch::Receiver<()>,
     told: HashSet<String>,
@@ -139,8 +140,8 @@ impl<'a> UnaskedEvents<'a> {
 /// `is_scoped` gets only what it may hear.
 pub(super) async fn pass_unasked(
     session: &Session,
-    mut events: UnaskedEvents<'_>,
-    outlet: Outlet,
+    events: &mut UnaskedEvents<'_>,
+    outlet: &Outlet,
     is_scoped: bool,
 ) -> Result<(), BrokenOff> {
     loop {

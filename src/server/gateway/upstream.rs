@@ -113,15 +113,6 @@ impl Upstream {
         Ok(())
     }
 
-    /// Opens the stream of messages that belong to no request.
-    pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
-        let opened = self.session(session).await?;
-        if opened.modern {
-            return self.listen_modern(session).await;
-        }
-        self.get(&opened, None).await
-    }
-
     /// Asks for the rest of a stream, after the event with this id; without an event, for the
     /// stream of messages that belong to no request.
     pub(super) async fn get(

@@ -14,6 +14,7 @@ use super::inward::LOG_LEVELS;
 use super::message::{Envelope, Kind};
 use super::modern::{CancellableCalls, Hearing, Questions, of_initialize};
 use super::naming::{NameInMessage, member};
+use super::own_events::OwnEvents;
 use super::resource_index::ResourceIndex;
 use super::server_requests::ServerRequests;
 
@@ -35,14 +36,19 @@ pub(super) struct WorkspaceSession {
     pub(super) calls: CancellableCalls,
     client_capabilities: OnceLock<Value>,
     announced: Mutex<Capabilities>,
-    /// Ids of requests under way, as they were written, and the server that runs each.
-    running: Mutex<HashMap<String, String>>,
+    /// Ids of requests under way, as they were written, and the servers that run each.
+    running: Mutex<HashMap<String, Vec<String>>>,
     subscriptions: Mutex<HashSet<Subscription>>,
     /// Tells that they have changed.
     subscribed: watch::Sender<()>,
     log_level: Mutex<Option<String>>,
+    /// Tells that a session with a server was opened.
+    openings: watch::Sender<()>,
     /// Counts the streams that the client opened with GET; only the newest is fed.
     stream: watch::Sender<u64>,
+    /// Digest of what the lists are made of, as far as the client was told that they changed.
+    seen: Mutex<Option<u64>>,
+    own_events: OwnEvents,
 }
 
 /// A resource that the client subscribed to.
@@ -60,11 +66,19 @@ pub(super) struct Subscription {
 pub(super) struct Running {
     session: Arc<super::sessions::Session>,
     id: String,
+    server_id: String,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        unpoisoned(&self.session.workspace.running).remove(&self.id);
+        let mut running = unpoisoned(&self.session.workspace.running);
+        let Some(servers) = running.get_mut(&self.id) else { return };
+        if let Some(place) = servers.iter().position(|one| *one == self.server_id) {
+            servers.swap_remove(place);
+        }
+        if servers.is_empty() {
+            running.remove(&self.id);
+        }
     }
 }
 
@@ -72,16 +86,18 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes which server runs a request of the session.
+/// Notes that a server runs a request of the session; several may be asked the same at once.
 pub(super) fn running(session: &Arc<super::sessions::Session>, id: &str, server_id: &str) -> Running {
-    unpoisoned(&session.workspace.running).insert(id.to_owned(), server_id.to_owned());
-    Running { session: Arc::clone(session), id: id.to_owned() }
+    let mut running = unpoisoned(&session.workspace.running);
+    running.entry(id.to_owned()).or_default().push(server_id.to_owned());
+    drop(running);
+    Running { session: Arc::clone(session), id: id.to_owned(), server_id: server_id.to_owned() }
 }
 
 impl WorkspaceSession {
-    /// The server that runs the request with this id.
-    pub(super) fn runs(&self, id: &str) -> Option<String> {
-        unpoisoned(&self.running).get(id).cloned()
+    /// The servers that run the request with this id.
+    pub(super) fn runs(&self, id: &str) -> Vec<String> {
+        unpoisoned(&self.running).get(id).cloned().unwrap_or_default()
     }
 
     /// Remembers a subscription.
@@ -136,6 +152,12 @@ impl WorkspaceSession {
         self.subscribed.subscribe()
     }
 
+    /// The servers at which a resource of this URI is subscribed to.
+    pub(super) fn subscribed_at(&self, uri: &str) -> HashSet<String> {
+        let subscriptions = unpoisoned(&self.subscriptions);
+        subscriptions.iter().filter(|one| one.uri == uri).map(|one| one.server_id.clone()).collect()
+    }
+
     /// Whether the client knows this resource without the slug only.
     pub(super) fn is_bare(&self, server_id: &str, uri: &str) -> bool {
         let subscriptions = unpoisoned(&self.subscriptions);
@@ -184,10 +206,45 @@ impl WorkspaceSession {
         unpoisoned(&self.announced).clone()
     }
 
+    /// Notes that a session with a server was opened.
+    pub(super) fn note_opening(&self) {
+        self.openings.send_replace(());
+    }
+
+    /// Tells each time that one was.
+    pub(super) fn openings(&self) -> watch::Receiver<()> {
+        self.openings.subscribe()
+    }
+
     /// Begins a stream of the client's; the one before ends. The answer changes when another begins.
     pub(super) fn begin_stream(&self) -> watch::Receiver<u64> {
         self.stream.send_modify(|count| *count += 1);
         self.stream.subscribe()
+    }
+
+    /// Whether the client listens on such a stream.
+    pub(super) fn is_heard(&self) -> bool {
+        self.stream.receiver_count() > 0
+    }
+
+    /// Notes the id of an event that a server wrote on its own stream.
+    pub(super) fn note_own_event(&self, slug: &str, id: &[u8]) {
+        self.own_events.note(slug, id);
+    }
+
+    /// Whether it came on a server's own stream lately, and not on that of a call.
+    pub(super) fn is_own_event(&self, slug: &str, id: &[u8]) -> bool {
+        self.own_events.knows(slug, id)
+    }
+
+    /// Remembers a digest of what the lists are made of.
+    pub(super) fn note_seen(&self, digest: u64) {
+        *unpoisoned(&self.seen) = Some(digest);
+    }
+
+    /// Whether another one is remembered.
+    pub(super) fn has_seen_other_than(&self, digest: u64) -> bool {
+        unpoisoned(&self.seen).is_some_and(|seen| seen != digest)
     }
 }
 
