@@ -103,6 +103,11 @@ fn rest(stream: &mut Listening) -> Vec<Value> {
     std::iter::from_fn(|| stream.next()).collect()
 }
 
+/// What the gateway says at the end of a stream: other secrets may mean other tools.
+fn change() -> Vec<Value> {
+    vec![json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})]
+}
+
 #[test]
 fn the_stream_of_one_server_ends_before_a_new_value_is_sent_by_anybody() {
     let scene = Scene::new();
@@ -115,7 +120,7 @@ fn the_stream_of_one_server_ends_before_a_new_value_is_sent_by_anybody() {
         assert_eq!(stream.next().unwrap(), said("[redacted]"), "this is what the server does");
         scene.companion.set("teller", "TOKEN", NEW);
         scene.tell();
-        assert_eq!(rest(&mut stream), Vec::<Value>::new());
+        assert_eq!(rest(&mut stream), change());
         let mut again = Listening::get(&session, more);
         assert_eq!(again.next().unwrap(), said("first"));
         scene.tell();
@@ -166,7 +171,7 @@ fn a_deleted_credential_leaves_no_stream() {
     let path = "/api/v1/admin/mcp-servers/teller/secrets/TOKEN";
     assert_eq!(scene.companion.admin("DELETE", path, None).status, 204);
     assert!(session.call("tell")["result"].is_object());
-    assert_eq!(rest(&mut stream), Vec::<Value>::new());
+    assert_eq!(rest(&mut stream), change());
 }
 
 #[test]
@@ -178,7 +183,7 @@ fn a_change_that_nobody_used_here_ends_streams_too() {
     assert_eq!(stream.next().unwrap(), said("first"));
     assert_eq!(call.next().unwrap(), said("first"));
     scene.companion.set("teller", "TOKEN", NEW);
-    assert_eq!(rest(&mut stream), Vec::<Value>::new());
+    assert_eq!(rest(&mut stream), change());
     assert_eq!(rest(&mut call)[0]["error"]["data"]["reason"], "secrets_changed");
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::harness::companion::gateway_path;
 use crate::harness::http::{Answer, request};
 use crate::harness::mcp::{BOTH_TYPES, message};
+use crate::harness::talker::Listening;
 use crate::harness::{Companion, McpSession, Upstream};
 
 const ROUTES: [Option<&str>; 2] = [None, Some("raw")];
@@ -234,6 +235,10 @@ fn the_version_header() {
                 400,
                 -32600,
             );
+            // A stream would not end.
+            let more = format!("MCP-Protocol-Version: {version}\r\n");
+            assert_eq!(Listening::get(session, &more).status, 400);
+            refused(&send(session, "DELETE", &[("MCP-Protocol-Version", version)], b""), 400, -32600);
         }
         assert_eq!(stage.upstream.received().len(), before);
         for version in ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"] {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::mcp::{json_rpc, message};
 use crate::harness::program::until;
-use crate::harness::upstream::{http_answer, json_answer};
+use crate::harness::upstream::{Received, http_answer, json_answer};
 use crate::harness::{Companion, McpSession, Upstream};
 use crate::modern_era::ask;
 use crate::workspace_lists::library;
@@ -139,6 +139,77 @@ fn a_session_that_opens_slowly_holds_nobody_up() {
     assert_eq!(slow.received_of("initialize").len(), 1);
 }
 
+/// A server that takes any subscription, and holds reads up at the gate.
+fn taking(own: &'static str, gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |request| {
+        let asked = request.json();
+        let Some(id) = asked.get("id") else { return http_answer("202 Accepted", &[], "") };
+        let result = match asked["method"].as_str().unwrap() {
+            "initialize" => json!({
+                "protocolVersion": "2025-11-25", "capabilities": {"resources": {"subscribe": true}},
+                "serverInfo": {"name": "taking", "version": "1"},
+            }),
+            "resources/read" if asked["params"]["uri"] != own => {
+                let error = json!({"code": -32002, "message": "not here"});
+                return json_answer(&json!({"jsonrpc": "2.0", "id": id, "error": error}));
+            }
+            "resources/read" => {
+                gate.pass();
+                json!({"contents": []})
+            }
+            _ => json!({}),
+        };
+        json_answer(&json!({"jsonrpc": "2.0", "id": id, "result": result}))
+    })
+}
+
+/// Whether the client has read it before or not.
+#[test]
+fn a_subscription_goes_to_the_server_that_has_the_resource() {
+    let (companion, gate) = (Companion::start(), Gate::default());
+    gate.open();
+    let (one, two) = (taking("x:1", &gate), taking("x:2", &gate));
+    companion.add_server("one", &one.url());
+    companion.add_server("two", &two.url());
+    for is_read in [true, false] {
+        let session = companion.session(&companion.token("default"), None);
+        let uri = json!({"uri": "x:2"});
+        if is_read {
+            session.rpc("resources/read", &uri);
+            let reads = one.received_of("resources/read").len();
+            session.rpc("resources/read", &uri);
+            assert_eq!(one.received_of("resources/read").len(), reads, "it is known whose it is");
+        }
+        for method in ["resources/subscribe", "resources/unsubscribe"] {
+            let before = two.received_of(method).len();
+            assert_eq!(session.rpc(method, &uri)["result"], json!({}));
+            assert_eq!((one.received_of(method).len(), two.received_of(method).len()), (0, before + 1));
+        }
+    }
+}
+
+#[test]
+fn a_read_can_be_cancelled_at_the_server_that_runs_it() {
+    let (companion, gate) = (Companion::start(), Gate::default());
+    let (one, two) = (taking("x:1", &gate), taking("x:2", &gate));
+    companion.add_server("one", &one.url());
+    companion.add_server("two", &two.url());
+    let session = companion.session(&companion.token("default"), None);
+    std::thread::scope(|scope| {
+        scope.spawn(|| session.rpc("resources/read", &json!({"uri": "x:2"})));
+        until(Duration::from_secs(20), || two.received_of("resources/read").first().map(|_| ())).unwrap();
+        let cancelled = json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1, "reason": "enough"},
+        });
+        assert_eq!(session.send(&cancelled, &[]).status, 202);
+        let told = two.received_of("notifications/cancelled");
+        gate.open();
+        assert_eq!(told.iter().map(Received::json).collect::<Vec<_>>(), [cancelled]);
+        assert!(one.received_of("notifications/cancelled").is_empty());
+    });
+}
+
 /// A subscription that nobody knows of would be left at a server that is slow to make it.
 #[test]
 fn subscriptions_are_made_at_one_server_at_a_time() {
@@ -152,7 +223,7 @@ fn subscriptions_are_made_at_one_server_at_a_time() {
     let session = companion.session(&token, None);
     let answer = std::thread::scope(|scope| {
         let asking =
-            scope.spawn(|| session.send(&message("resources/subscribe", &json!({"uri": "bee:t/1"})), &[]));
+            scope.spawn(|| session.send(&message("resources/subscribe", &json!({"uri": "bee:soon"})), &[]));
         until(Duration::from_secs(20), || slow.received_of("resources/subscribe").first().map(|_| ()))
             .unwrap();
         // Each of these lasts as long as the head start in which one server is asked alone.

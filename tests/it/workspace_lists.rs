@@ -16,6 +16,8 @@ pub fn library(scheme: &'static str) -> Upstream {
         let Some(id) = asked.get("id") else { return http_answer("202 Accepted", &[], "") };
         let uri = asked["params"]["uri"].as_str().unwrap_or_default();
         let knows = uri == format!("{scheme}:1") || uri.starts_with(&format!("{scheme}:t/"));
+        // Something that is not there yet, and may be waited for.
+        let knows = knows || uri == format!("{scheme}:soon") && asked["method"] != "resources/read";
         let result = match asked["method"].as_str().unwrap() {
             "initialize" => json!({
                 "protocolVersion": "2025-11-25",

@@ -15,7 +15,7 @@ use crate::harness::{Companion, McpSession};
 
 /// A server with sessions and a stream: `talk` writes on it, then it stays open until the
 /// other end closes it, unless `talk` says that it ends.
-fn streaming(talk: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Talker {
+pub fn streaming(talk: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Talker {
     let sessions = AtomicUsize::new(0);
     Talker::start(move |_, request, socket| match request.method().as_str() {
         "initialize" => {
@@ -54,7 +54,7 @@ fn delete(session: &McpSession) {
     assert_eq!(ended.status, 204);
 }
 
-fn open(servers: &[(&str, &Talker)]) -> (Companion, McpSession) {
+pub fn open(servers: &[(&str, &Talker)]) -> (Companion, McpSession) {
     let companion = Companion::start();
     for (slug, server) in servers {
         companion.add_server(slug, &server.url());
@@ -207,14 +207,15 @@ fn the_stream_of_one_server_ends_with_its_session() {
 fn a_stream_that_goes_on_after_an_event_is_the_stream_of_all_servers() {
     let server = |name: &'static str| {
         streaming(move |request, socket| {
-            say(socket, &updated(&format!("{name}:{}", request.values("Last-Event-ID").concat())));
+            let message = updated(&format!("{name}:{}", request.values("Last-Event-ID").concat()));
+            let _ = socket.write_all(format!("id: 7\ndata: {message}\n\n").as_bytes());
             true
         })
     };
     let (one, two) = (server("one"), server("two"));
     let (companion, session) = open(&[("one", &one), ("two", &two)]);
     let mut first = Listening::get(&session, "");
-    first.until("notifications/resources/updated");
+    while first.next().unwrap() != updated("two+two:") {}
     let mut second = Listening::get(&session, "Last-Event-ID: two+7\r\n");
     while first.next().is_some() {}
     let mut uris: Vec<Value> =
@@ -226,6 +227,56 @@ fn a_stream_that_goes_on_after_an_event_is_the_stream_of_all_servers() {
     second.until("notifications/tools/list_changed");
     delete(&session);
     while second.next().is_some() {}
+}
+
+/// A client that listens, and whose connection broke in the middle of a call, opens a second stream.
+#[test]
+fn the_rest_of_a_call_does_not_end_the_stream_of_the_servers() {
+    let server = streaming(|request, socket| {
+        let after = request.values("Last-Event-ID").concat();
+        let (id, message) = match after.as_str() {
+            // The server says no more on this connection, which it does not close.
+            "call-1" => ("call-2", json!({"jsonrpc": "2.0", "method": "notifications/progress"})),
+            "call-2" => ("call-3", json!({"jsonrpc": "2.0", "id": 7, "result": {}})),
+            _ => ("own", updated("x:1")),
+        };
+        let _ = socket.write_all(format!("id: {id}\ndata: {message}\n\n").as_bytes());
+        true
+    });
+    let (companion, session) = open(&[("one", &server)]);
+    let mut own = Listening::get(&session, "");
+    assert_eq!(own.next().unwrap(), updated("one+x:1"));
+    let mut rest = Listening::get(&session, "Last-Event-ID: one+call-1\r\n");
+    assert_eq!(rest.next().unwrap()["method"], "notifications/progress");
+    assert_eq!(rest.next().unwrap()["id"], 7);
+    assert_eq!(rest.next(), None, "nothing comes after an answer");
+    let late = streaming(|_, _| true);
+    companion.add_server("late", &late.url());
+    own.until("notifications/tools/list_changed");
+    assert_eq!(server.received_of("GET").len(), 3);
+    // A client that goes on after an event of that stream has lost it.
+    let again = Listening::get(&session, "Last-Event-ID: one+own\r\n");
+    while own.next().is_some() {}
+    drop(again);
+}
+
+#[test]
+fn changes_while_nobody_listens_are_told_later() {
+    let (one, late) = (streaming(|_, _| true), streaming(|_, _| true));
+    let (companion, session) = open(&[("one", &one)]);
+    // Before the first stream of the session, and between two of them.
+    for slug in ["late", "later"] {
+        companion.add_server(slug, &late.url());
+        let mut stream = Listening::get(&session, "");
+        assert_eq!(stream.next().unwrap()["method"], "notifications/tools/list_changed");
+        assert_eq!(stream.next().unwrap()["method"], "notifications/resources/list_changed");
+    }
+    let mut stream = Listening::get(&session, "");
+    companion.set("one", "TOKEN", "a-value");
+    stream.until("notifications/resources/list_changed");
+    let again = Listening::get(&session, "");
+    assert_eq!(stream.next(), None, "told once");
+    drop(again);
 }
 
 #[test]

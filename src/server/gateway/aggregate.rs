@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
@@ -15,7 +16,7 @@ use super::answer::{Answer, LIST_LIMIT};
 use super::call_record::CallRecord;
 use super::calls_under_way::CallUnderWay;
 use super::candidates::{TRY_TIME, head_start};
-use super::listing::{ListKind, one_page};
+use super::listing::{ListKind, one_page, own_request_id};
 use super::message::{Envelope, Kind};
 use super::modern::ModernCall;
 use super::naming::NameInMessage;
@@ -32,6 +33,9 @@ use crate::server::body::AnswerBody;
 use crate::server::response::{RequestId, error_answer, json_answer};
 use crate::server::store::StoreError;
 
+/// How long it is looked for the server of a resource that is subscribed to.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
 impl Gateway {
     /// Answers any message but `initialize`.
     pub(super) async fn aggregate(
@@ -43,6 +47,9 @@ impl Gateway {
         body: &[u8],
     ) -> Response<AnswerBody> {
         if envelope.kind() != Kind::Request {
+            if envelope.method() == "notifications/initialized" {
+                self.pass_initialized(caller, session).await;
+            }
             self.pass_to_servers(caller, session, envelope, body).await;
             return accepted();
         }
@@ -72,6 +79,9 @@ impl Gateway {
             Ok(addressed) => addressed,
             Err(error) => return store_failed(caller, error),
         };
+        if addressed.len() > 1 {
+            addressed = Box::pin(self.subscribable(caller, session, envelope, headers, addressed)).await;
+        }
         if addressed.len() > 1 {
             return Box::pin(self.try_each(caller, session, envelope, headers, addressed)).await;
         }
@@ -109,15 +119,12 @@ impl Gateway {
         headers: &HeaderMap,
         addressed: Vec<Addressed>,
     ) -> Response<AnswerBody> {
-        let (passing, id) = (passing_headers(headers), envelope.id());
-        let candidates = self.candidates(caller, session, &passing, addressed);
-        let asking = candidates.into_iter().map(|candidate| async {
-            let (to, upstream) = candidate.opened().await?;
-            let message = self.asked_whether_it_has(session, &to, &upstream, id).await?;
-            Some((to, upstream, message))
-        });
-        let found = first_success(asking, head_start(envelope.method())).await;
+        let (passing, id, method) = (passing_headers(headers), envelope.id(), envelope.method());
+        let found = self.first_that_has(caller, session, &passing, (method, id), addressed).await;
         let Some((to, upstream, message)) = found else { return unknown(envelope) };
+        if method == "resources/read" {
+            session.workspace.resources.note_read(&to.server.id, &to.name);
+        }
         note_subscription(session, envelope, &to);
         let call = Some(CallUnderWay::begin(session, &to.server.id, envelope));
         let opened = upstream.opened();
@@ -125,6 +132,66 @@ impl Gateway {
         let (gateway, caller, id) = (Arc::clone(self), Rc::clone(caller), id.to_owned());
         let passage = Passage { gateway, caller, upstream, id, workspace: None, modern, call };
         passage.answer(Ok(Answer::Whole(StatusCode::OK, message))).await
+    }
+
+    /// The first of several servers that answers a request of this method and id with a result.
+    async fn first_that_has(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        passing: &HeaderMap,
+        (method, id): (&str, &str),
+        addressed: Vec<Addressed>,
+    ) -> Option<(Addressed, Upstream, Bytes)> {
+        let candidates = self.candidates(caller, session, passing, addressed);
+        let asking = candidates.into_iter().map(|candidate| async {
+            let (to, upstream) = candidate.opened().await?;
+            let _call = CallUnderWay::with_id(session, &to.server.id, id, None);
+            let message = self.asked_whether_it_has(session, &to, &upstream, id).await?;
+            Some((to, upstream, message))
+        });
+        first_success(asking, head_start(method)).await
+    }
+
+    /// Of several servers those that a subscription is asked of. Many take any URI, so that is no sign
+    /// that they have the resource; but the one from which it can be read has it.
+    async fn subscribable(
+        self: &Arc<Self>,
+        caller: &Rc<Caller>,
+        session: &Arc<Session>,
+        envelope: &Envelope<'_>,
+        headers: &HeaderMap,
+        mut addressed: Vec<Addressed>,
+    ) -> Vec<Addressed> {
+        let Some(uri) = addressed.first().map(|to| to.name.clone()) else { return addressed };
+        let mut owners = session.workspace.subscribed_at(&uri);
+        if envelope.method() == "resources/subscribe" {
+            let id = json!(own_request_id()).to_string();
+            let read = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/read","params":{{"uri":{}}}}}"#,
+                json!(uri)
+            );
+            let message = Bytes::from(read);
+            let probe = |to: &Addressed| Addressed {
+                server: to.server.clone(),
+                name: uri.clone(),
+                message: message.clone(),
+            };
+            let (probes, request) = (addressed.iter().map(probe).collect(), ("resources/read", id.as_str()));
+            let passing = passing_headers(headers);
+            let asking = self.first_that_has(caller, session, &passing, request, probes);
+            let found = tokio::time::timeout(PROBE_TIME, asking).await.ok().flatten();
+            owners = found.map(|(to, ..)| to.server.id).into_iter().collect();
+            for owner in &owners {
+                session.workspace.resources.note_read(owner, &uri);
+            }
+        } else if envelope.method() != "resources/unsubscribe" {
+            return addressed;
+        }
+        if addressed.iter().any(|to| owners.contains(&to.server.id)) {
+            addressed.retain(|to| owners.contains(&to.server.id));
+        }
+        addressed
     }
 
     /// The answer of one of several servers, if there is a result in it.

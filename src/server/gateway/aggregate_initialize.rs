@@ -31,6 +31,9 @@ use crate::server::store::{ServerRow, StoreError};
 
 /// How long `initialize` waits for the servers. They go on opening their sessions after it.
 const OPENING_TIME: Duration = Duration::from_secs(3);
+/// How long `notifications/initialized` waits for them. The client listens to them after it only, and
+/// some ask for something within a third of a second.
+const ANNOUNCING_TIME: Duration = Duration::from_millis(200);
 
 impl Gateway {
     /// Answers `initialize` and opens a session.
@@ -60,12 +63,36 @@ impl Gateway {
         if let Some(instructions) = &offers.instructions {
             result["instructions"] = json!(instructions);
         }
-        session.workspace.announce(&offers);
+        session.workspace.announce(&Capabilities { tools: true, ..offers });
         let mut response = rpc_result(envelope.id(), &result.to_string());
         if let Ok(id) = HeaderValue::from_str(&session.id) {
             response.headers_mut().insert(SESSION_HEADER, id);
         }
         response
+    }
+
+    /// Tells the servers that the client is ready, also one whose session is opening just now. Those
+    /// that open later are told when they are used first.
+    pub(super) async fn pass_initialized(self: &Arc<Self>, caller: &Rc<Caller>, session: &Arc<Session>) {
+        let servers = self.enabled_servers(&caller.member).await.unwrap_or_default();
+        let telling = session.slots().into_iter().filter_map(|(id, slot)| {
+            let server = servers.iter().find(|server| server.id == id)?.clone();
+            let (gateway, caller, session) = (Arc::clone(self), Rc::clone(caller), Arc::clone(session));
+            Some(tokio::task::spawn_local(async move {
+                if slot.lock().await.as_ref().is_none_or(|opened| opened.announced) {
+                    return;
+                }
+                let slug = server.slug.clone();
+                let told = match Upstream::open(&gateway, &caller, server, HeaderMap::new()) {
+                    Ok(upstream) => upstream.session(&session).await.err(),
+                    Err(problem) => Some(problem),
+                };
+                if let Some(problem) = told {
+                    tracing::warn!(server = %slug, %problem, "a server was not told that the client is ready");
+                }
+            }))
+        });
+        let _ = tokio::time::timeout(ANNOUNCING_TIME, join_all(telling)).await;
     }
 
     /// What all servers offer together. One that fails or is late is taken to offer everything:
@@ -97,6 +124,7 @@ impl Gateway {
             // There is nothing else for this token.
             all = Capabilities { tools: true, logging: all.logging, ..Capabilities::default() };
         }
+        self.note_seen(caller, session, &servers);
         all.instructions = (!instructions.is_empty()).then(|| instructions.join("\n\n"));
         Ok(all)
     }
@@ -107,7 +135,8 @@ impl Gateway {
         upstream.map_or(Standing::Well, |upstream| upstream.standing(Part::Session).0)
     }
 
-    /// Opens the session with a server on a task of its own, which nobody has to wait for.
+    /// Opens the session with a server on a task of its own, which nobody has to wait for. The server
+    /// is not told yet that the client is ready.
     pub(super) fn open_in_background(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
@@ -119,7 +148,7 @@ impl Gateway {
             let slug = server.slug.clone();
             let opening = async {
                 let upstream = Upstream::open(&gateway, &caller, server, HeaderMap::new())?;
-                let offers = upstream.offers(&session).await;
+                let offers = upstream.offers_before_it_is_announced(&session).await;
                 if let Err(problem) = &offers {
                     upstream.rests(Part::Session, *problem, 0);
                     gateway.project.analytics.heard(&upstream.server.id, Err(problem.reason()));

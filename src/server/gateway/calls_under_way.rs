@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::event_splitter::Fields;
 use super::message::Envelope;
 use super::naming::member;
 use super::outward::is_same_id;
@@ -28,7 +29,8 @@ pub(super) struct CallsUnderWay(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    calls: HashMap<String, Arc<Call>>,
+    /// Several servers may be asked for the same resource at once.
+    calls: HashMap<String, Vec<Arc<Call>>>,
     /// Id and server of requests that are over, the newest last.
     left: VecDeque<(String, String)>,
 }
@@ -81,31 +83,47 @@ pub(super) fn progress_token(envelope: &Envelope<'_>) -> Option<String> {
     member(meta, "progressToken").map(RawValue::get).map(str::to_owned)
 }
 
+/// On the route of one server: notes that the server told of progress.
+pub(super) fn note_progress(session: &Session, event: &[u8]) {
+    let Some(data) = Fields::of(event).data else { return };
+    let Ok(envelope) = Envelope::parse(&data) else { return };
+    if envelope.method() == "notifications/progress"
+        && let Some(server_id) = session.server_id()
+        && let Some(token) = envelope.params().and_then(|params| member(params, "progressToken"))
+    {
+        session.workspace.calls.progressed(server_id, token.get());
+    }
+}
+
 impl CallsUnderWay {
     fn table(&self) -> MutexGuard<'_, Table> {
         unpoisoned(&self.0)
     }
 
-    fn find(&self, id: &str) -> Option<Arc<Call>> {
-        self.table().calls.get(id).cloned()
+    fn all(&self, id: &str) -> Vec<Arc<Call>> {
+        self.table().calls.get(id).cloned().unwrap_or_default()
     }
 
-    /// The server that has the request with this id.
-    pub(super) fn server_of(&self, id: &str) -> Option<String> {
-        self.find(id).map(|call| call.server_id.clone())
+    fn find(&self, server_id: &str, id: &str) -> Option<Arc<Call>> {
+        self.table().calls.get(id)?.iter().rfind(|call| call.server_id == server_id).cloned()
+    }
+
+    /// The servers that have the request with this id.
+    pub(super) fn servers_of(&self, id: &str) -> Vec<String> {
+        self.all(id).iter().map(|call| call.server_id.clone()).collect()
     }
 
     /// The client takes a request back.
     pub(super) fn cancel(&self, id: &str) {
-        if let Some(call) = self.find(id) {
+        for call in self.all(id) {
             call.is_cancelled.store(true, Ordering::SeqCst);
             call.word.notify_waiters();
         }
     }
 
-    /// Returns when the request with this id is taken back; never if there is none.
-    pub(super) async fn cancelled(&self, id: &str) {
-        match self.find(id) {
+    /// Returns when the request with this id at a server is taken back; never if there is none.
+    pub(super) async fn cancelled(&self, server_id: &str, id: &str) {
+        match self.find(server_id, id) {
             Some(call) => call.is_taken_back().await,
             None => std::future::pending().await,
         }
@@ -116,7 +134,7 @@ impl CallsUnderWay {
     pub(super) fn is_of(&self, server_id: &str, id: &str) -> bool {
         let table = self.table();
         match table.calls.get(id) {
-            Some(call) => call.server_id == server_id,
+            Some(calls) => calls.iter().any(|call| call.server_id == server_id),
             None => table.left.iter().any(|(left, server)| server == server_id && is_same_id(left, id)),
         }
     }
@@ -128,7 +146,7 @@ impl CallsUnderWay {
         let has_token =
             |call: &&Arc<Call>| call.progress_token.as_ref().is_some_and(|own| is_same_id(own, token));
         let mut is_foreign = false;
-        for call in table.calls.values().filter(has_token) {
+        for call in table.calls.values().flatten().filter(has_token) {
             if call.server_id == server_id {
                 *unpoisoned(&call.progressed) = Some(Instant::now());
                 return true;
@@ -142,12 +160,12 @@ impl CallsUnderWay {
     /// another stream counts, and so does the client's word that it takes the request back.
     pub(super) async fn patiently<T>(
         &self,
-        id: &str,
+        (server_id, id): (&str, &str),
         patience: Duration,
         work: impl Future<Output = Result<T, UpstreamProblem>>,
     ) -> Result<T, UpstreamProblem> {
         let (mut work, began) = (std::pin::pin!(work), Instant::now());
-        let Some(call) = self.find(id) else {
+        let Some(call) = self.find(server_id, id) else {
             return tokio::time::timeout(patience, work).await.unwrap_or(Err(UpstreamProblem::TimedOut));
         };
         loop {
@@ -211,7 +229,7 @@ impl CallUnderWay {
         });
         let mut table = session.workspace.calls.table();
         table.left.retain(|(left, _)| left != id);
-        table.calls.insert(id.to_owned(), Arc::clone(&call));
+        table.calls.entry(id.to_owned()).or_default().push(Arc::clone(&call));
         drop(table);
         Self { session: Arc::clone(session), id: id.to_owned(), call }
     }
@@ -240,14 +258,16 @@ impl CallUnderWay {
 impl Drop for CallUnderWay {
     fn drop(&mut self) {
         let mut table = self.session.workspace.calls.table();
-        // Another request may have taken the id, against the rules.
-        if table.calls.get(&self.id).is_some_and(|call| Arc::ptr_eq(call, &self.call)) {
-            table.calls.remove(&self.id);
-            if table.left.len() >= MAX_LEFT {
-                table.left.pop_front();
+        if let Some(calls) = table.calls.get_mut(&self.id) {
+            calls.retain(|call| !Arc::ptr_eq(call, &self.call));
+            if calls.is_empty() {
+                table.calls.remove(&self.id);
             }
-            table.left.push_back((self.id.clone(), self.call.server_id.clone()));
         }
+        if table.left.len() >= MAX_LEFT {
+            table.left.pop_front();
+        }
+        table.left.push_back((self.id.clone(), self.call.server_id.clone()));
     }
 }
 
@@ -269,7 +289,7 @@ mod tests {
             CallUnderWay::with_id(&session, server, id, token.map(str::to_owned))
         };
         let one = begin("a", "1", Some("7"));
-        assert_eq!(calls.server_of("1").as_deref(), Some("a"));
+        assert_eq!(calls.servers_of("1"), ["a"]);
         assert!(calls.is_of("a", "1") && !calls.is_of("b", "1"));
         let before = Instant::now();
         assert!(!calls.progressed("b", "7") && one.silent_since(before) == before);
@@ -293,7 +313,8 @@ mod tests {
     async fn patience_ends_with_silence_or_the_clients_word() {
         let session = session();
         let calls = &session.workspace.calls;
-        let wait = |id| calls.patiently(id, Duration::from_secs(10), std::future::pending::<Result<(), _>>());
+        let wait =
+            |id| calls.patiently(("a", id), Duration::from_secs(10), std::future::pending::<Result<(), _>>());
         let call = CallUnderWay::with_id(&session, "a", "1", Some("\"t\"".to_owned()));
         let began = Instant::now();
         let telling = async {

@@ -33,8 +33,8 @@ const TELLING_TIME: Duration = Duration::from_millis(500);
 
 /// For whom a message is.
 enum Recipients {
-    /// One server, by id.
-    One(String),
+    /// These servers, by id: one as a rule.
+    These(Vec<String>),
     /// All with an open session.
     All,
 }
@@ -47,19 +47,19 @@ fn routed(session: &Session, envelope: &Envelope<'_>, body: &[u8]) -> Option<(Re
         let id: String = serde_json::from_str(envelope.id()).ok()?;
         let asked = known.server_requests.answered(&id)?;
         let message = spliced(body, &[(envelope.id(), asked.id)])?;
-        return Some((Recipients::One(asked.server_id), message.into()));
+        return Some((Recipients::These(vec![asked.server_id]), message.into()));
     }
     match envelope.method() {
         "notifications/cancelled" => {
             let id = member(envelope.params()?, "requestId")?.get();
-            Some((Recipients::One(known.calls.server_of(id)?), Bytes::copy_from_slice(body)))
+            Some((Recipients::These(known.calls.servers_of(id)), Bytes::copy_from_slice(body)))
         }
         "notifications/progress" => {
             let raw = member(envelope.params()?, "progressToken")?.get();
             let token: String = serde_json::from_str(raw).ok()?;
             let asked = known.server_requests.with_token(&token)?;
             let message = spliced(body, &[(raw, asked.progress_token?)])?;
-            Some((Recipients::One(asked.server_id), message.into()))
+            Some((Recipients::These(vec![asked.server_id]), message.into()))
         }
         "notifications/roots/list_changed" => Some((Recipients::All, Bytes::copy_from_slice(body))),
         _ => None,
@@ -77,11 +77,11 @@ impl Gateway {
     ) {
         let Some((recipients, message)) = routed(session, envelope, body) else { return };
         let mut servers = match &recipients {
-            Recipients::One(_) => self.enabled_servers(&caller.member).await.unwrap_or_default(),
+            Recipients::These(_) => self.enabled_servers(&caller.member).await.unwrap_or_default(),
             Recipients::All => self.with_open_sessions(caller, session).await,
         };
-        if let Recipients::One(id) = &recipients {
-            servers.retain(|server| server.id == *id);
+        if let Recipients::These(ids) = &recipients {
+            servers.retain(|server| ids.contains(&server.id));
         }
         self.tell(caller, session, servers, move |upstream, session| {
             let message = message.clone();

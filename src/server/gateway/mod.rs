@@ -38,6 +38,7 @@ mod naming;
 mod nesting;
 mod outward;
 mod own_answer;
+mod own_events;
 mod part_of_list;
 mod pauses;
 mod peekable_socket;
@@ -57,6 +58,7 @@ mod session_start;
 mod sessions;
 mod side_by_side;
 mod single;
+mod single_stream;
 mod sse;
 mod test_findings;
 mod unasked_events;
@@ -249,10 +251,13 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         // A POST is counted when it is known whether it is a tool call.
-        if *request.method() != Method::POST
-            && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
-        {
-            return refusal;
+        if *request.method() != Method::POST {
+            let refusal = self.rate_limits.take(&caller.member, Quota::Others, "null");
+            let checked = [Method::GET, Method::DELETE].contains(request.method());
+            let version = || post::refuse_unknown_version(request.headers(), "null").filter(|_| checked);
+            if let Some(refusal) = refusal.or_else(version) {
+                return refusal;
+            }
         }
         match *request.method() {
             Method::POST => self.post(caller, request).await,

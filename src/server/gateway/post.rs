@@ -82,7 +82,10 @@ impl Gateway {
         if is_modern(&envelope, &parts.headers) {
             return self.modern(caller, &parts.headers, &envelope, body.clone()).await;
         }
-        if let Some(refusal) = refuse_unknown_version(&envelope, &parts.headers) {
+        // The version of `initialize` is chosen with its parameters.
+        let is_chosen_elsewhere = is_initialize(&envelope) && says_modern(&parts.headers);
+        let refusal = refuse_unknown_version(&parts.headers, envelope.id());
+        if let Some(refusal) = refusal.filter(|_| !is_chosen_elsewhere) {
             return refusal;
         }
         self.dispatch(caller, &parts.headers, &envelope, body.clone()).await
@@ -165,16 +168,14 @@ fn is_initialize(envelope: &Envelope<'_>) -> bool {
 }
 
 /// Status 400 with a plain -32600: by this answer clients go on with `initialize`.
-fn refuse_unknown_version(envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Response<AnswerBody>> {
+pub(super) fn refuse_unknown_version(headers: &HeaderMap, id: &str) -> Option<Response<AnswerBody>> {
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or_default());
-    let is_known = version.is_none_or(|version| LEGACY_VERSIONS.contains(&version));
-    // The version of `initialize` is chosen with its parameters.
-    if is_known || (is_initialize(envelope) && says_modern(headers)) {
+    if version.is_none_or(|version| LEGACY_VERSIONS.contains(&version)) {
         return None;
     }
     let message = format!(
         "this gateway speaks MCP {} to {}, and {MODERN_VERSION}",
         LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]
     );
-    Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(envelope.id(), INVALID_REQUEST, &message)))
+    Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, &message)))
 }

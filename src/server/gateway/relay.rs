@@ -16,14 +16,10 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::answer::{self, Answer};
 use super::calls_under_way::{CallUnderWay, Mark};
 use super::event_relay::EventRelay;
-use super::event_splitter::{EventSplitter, Fields, Part};
-use super::message::Envelope;
 use super::modern::{InputRequired, ModernCall, WantedInput};
-use super::naming::member;
 use super::outward::Outward;
 use super::problem::{UpstreamProblem, upstream_error};
 use super::relay_body::{BrokenOff, Outlet, RelayBody};
-use super::scoped_message::may_hear;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
@@ -192,19 +188,8 @@ pub(super) async fn until_cancelled<T>(mark: Option<Mark>, work: impl Future<Out
     }
 }
 
-/// Passes on until the client's session ends.
-pub(super) async fn until_ended(
-    session: &Session,
-    passing: impl Future<Output = Result<(), BrokenOff>>,
-) -> Result<(), BrokenOff> {
-    tokio::select! {
-        done = passing => done,
-        () = session.ended() => Ok(()),
-    }
-}
-
 /// The headers of an event stream.
-fn events() -> HeaderMap {
+pub(super) fn events() -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))])
 }
 
@@ -260,84 +245,6 @@ fn describe(from: &HeaderMap, to: &mut HeaderMap) {
     for name in [CONTENT_TYPE, CONTENT_ENCODING] {
         if let Some(value) = from.get(&name) {
             to.insert(name, value.clone());
-        }
-    }
-}
-
-/// A stream of messages that belong to no request, as it comes. The session does not go idle
-/// meanwhile.
-pub(super) async fn pass_stream(
-    session: Arc<Session>,
-    mut body: UpstreamBody,
-    outlet: Outlet,
-) -> Result<(), BrokenOff> {
-    let mut between_events = true;
-    // Looked at and not changed: progress counts as a sign of life of its call.
-    let mut splitter = EventSplitter::default();
-    loop {
-        session.touch();
-        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
-            Err(_) if between_events => outlet.send(KEEP_ALIVE).await,
-            Err(_) => {}
-            Ok(None) => return Ok(()),
-            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
-                Ok(Ok(piece)) => {
-                    between_events =
-                        [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| piece.ends_with(end));
-                    for part in splitter.push(&piece) {
-                        note_progress(&session, &part);
-                    }
-                    outlet.send(piece).await;
-                }
-                Ok(Err(_)) => {}
-                Err(_) if body.is_outdated() => return Ok(()),
-                Err(_) => return Err(BrokenOff),
-            },
-        }
-    }
-}
-
-/// On the route of one server: notes that the server told of progress.
-fn note_progress(session: &Session, part: &Part) {
-    let Part::Event(held) = part else { return };
-    let Some(data) = Fields::of(held).data else { return };
-    let Ok(envelope) = Envelope::parse(&data) else { return };
-    if envelope.method() == "notifications/progress"
-        && let Some(server_id) = session.server_id()
-        && let Some(token) = envelope.params().and_then(|params| member(params, "progressToken"))
-    {
-        session.workspace.calls.progressed(server_id, token.get());
-    }
-}
-
-/// The same for a token that is limited to tools: only what it may hear.
-pub(super) async fn pass_scoped_stream(
-    session: Arc<Session>,
-    mut body: UpstreamBody,
-    outlet: Outlet,
-) -> Result<(), BrokenOff> {
-    let mut splitter = EventSplitter::default();
-    loop {
-        session.touch();
-        match tokio::time::timeout(KEEP_ALIVE_TIME, body.frame()).await {
-            Err(_) => outlet.send(KEEP_ALIVE).await,
-            Ok(None) => return Ok(()),
-            Ok(Some(frame)) => match frame.map(hyper::body::Frame::into_data) {
-                Ok(Ok(piece)) => {
-                    for part in splitter.push(&piece) {
-                        // One that is too long to be looked at is not passed on.
-                        note_progress(&session, &part);
-                        let Part::Event(held) = part else { continue };
-                        let data = Fields::of(&held).data.filter(|data| !data.is_empty());
-                        if data.is_none_or(|data| may_hear(&data)) {
-                            outlet.send(held).await;
-                        }
-                    }
-                }
-                Ok(Err(_)) => {}
-                Err(_) if body.is_outdated() => return Ok(()),
-                Err(_) => return Err(BrokenOff),
-            },
         }
     }
 }

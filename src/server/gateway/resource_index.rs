@@ -1,4 +1,5 @@
-//! Which server announced which resource, as far as the lists of one session showed it.
+//! Which server announced which resource, as far as the lists of one session showed it, and which
+//! one gave it when it was read.
 //! Links inside results name resources without a slug; by this they find their server.
 
 use std::collections::{HashMap, HashSet};
@@ -9,6 +10,8 @@ use super::listing::{ListKind, ServerList};
 
 /// URIs that are remembered for one server.
 const MAX_URIS: usize = 10_000;
+/// URIs that were read, of one server.
+const MAX_READ: usize = 1000;
 /// Templates that are remembered for one server.
 const MAX_TEMPLATES: usize = 200;
 /// Longest template that is remembered, in bytes.
@@ -26,6 +29,8 @@ struct Announced {
     /// Hashes: a URI may be long, and a wrong guess costs one question.
     uris: HashSet<u64>,
     templates: Vec<String>,
+    /// Hashes of those that were read.
+    read: HashSet<u64>,
 }
 
 impl ResourceIndex {
@@ -54,19 +59,28 @@ impl ResourceIndex {
         }
     }
 
-    /// Ids of the servers that announced this URI, or else a template that it may come from.
+    /// Remembers that a server gave a resource by this URI.
+    pub(super) fn note_read(&self, server_id: &str, uri: &str) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = &mut servers.entry(server_id.to_owned()).or_default().read;
+        if read.len() < MAX_READ {
+            read.insert(self.hasher.hash_one(uri));
+        }
+    }
+
+    /// Ids of the servers that announced this URI, or else gave it before, or else announced a
+    /// template that it may come from.
     pub(super) fn servers_of(&self, uri: &str) -> Vec<String> {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let hash = self.hasher.hash_one(uri);
         let ids = |fits: &dyn Fn(&Announced) -> bool| -> Vec<String> {
             servers.iter().filter(|(_, one)| fits(one)).map(|(id, _)| id.clone()).collect()
         };
-        let exact = ids(&|one| one.uris.contains(&hash));
-        if exact.is_empty() {
-            ids(&|one| one.templates.iter().any(|it| may_come_from(uri, it)))
-        } else {
-            exact
-        }
+        let fits: [&dyn Fn(&Announced) -> bool; 3] =
+            [&|one| one.uris.contains(&hash), &|one| one.read.contains(&hash), &|one| {
+                one.templates.iter().any(|it| may_come_from(uri, it))
+            }];
+        fits.into_iter().map(ids).find(|ids| !ids.is_empty()).unwrap_or_default()
     }
 }
 
@@ -108,6 +122,19 @@ mod tests {
         // A server that is gone is forgotten, and a new list replaces the old one.
         index.remember(ListKind::Resources, &[list("a", &[])]);
         assert_eq!(index.servers_of("x://2"), ["a"]);
+        assert_eq!(index.servers_of("x://1"), ["a"]);
+    }
+
+    #[test]
+    fn what_a_server_gave_is_its_own() {
+        let index = ResourceIndex::default();
+        index.remember(ListKind::Templates, &[list("a", &["x://{n}"]), list("b", &[])]);
+        index.note_read("b", "x://1");
+        assert_eq!(
+            (index.servers_of("x://1"), index.servers_of("x://2")),
+            (vec!["b".into()], vec!["a".into()])
+        );
+        index.remember(ListKind::Resources, &[list("a", &["x://1"]), list("b", &[])]);
         assert_eq!(index.servers_of("x://1"), ["a"]);
     }
 

@@ -1,12 +1,14 @@
 //! The stream of unrelated messages of one server, as it feeds the one stream of a client of
 //! the workspace. It is opened again when it ends, after the last event that came; a server
-//! that has no such stream is left alone.
+//! that has no such stream is left alone. The rest of the stream of one call is fed in the same way,
+//! up to its answer.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -18,7 +20,7 @@ use super::outward::Outward;
 use super::pauses::{DEFAULT_RETRY, MAX_RETRY};
 use super::problem::UpstreamProblem;
 use super::scoped_message::may_hear;
-use super::sessions::{Session, UpstreamSession};
+use super::sessions::Session;
 use super::unasked_events::{Subscribed, UnaskedEvents};
 use super::upstream::Upstream;
 use super::{Caller, Gateway};
@@ -30,13 +32,17 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const MAX_FRUITLESS: u32 = 5;
 /// Longest wait before a stream that ends at once is opened again.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How long the rest of a call's stream may be silent before it is asked for again: some servers
+/// repeat what they have said by then, and say nothing more on that connection.
+const QUIET_TIME: Duration = Duration::from_secs(5);
+/// How often the wait is doubled: that is long enough for the longest.
+const MAX_DOUBLINGS: u32 = 6;
 
 /// A stream that is kept open. Dropping it closes it.
 pub(super) struct ServerStream {
     task: AbortHandle,
     server_id: String,
-    /// The upstream session it belongs to, once it is open.
-    session: Rc<RefCell<Option<UpstreamSession>>>,
+    upstream: Rc<RefCell<Option<Rc<Upstream>>>>,
 }
 
 impl Drop for ServerStream {
@@ -49,6 +55,8 @@ impl Drop for ServerStream {
 enum Attempt {
     /// The server has no such stream.
     None,
+    /// It refuses it for a reason of its own.
+    Refused,
     /// There was one, or may be one later.
     Again {
         /// Whether an event came.
@@ -62,37 +70,52 @@ struct Feed {
     session: Arc<Session>,
     slug: String,
     events: mpsc::Sender<Vec<u8>>,
-    opened: Rc<RefCell<Option<UpstreamSession>>>,
+    /// The server, as it is asked now.
+    upstream: Rc<RefCell<Option<Rc<Upstream>>>>,
+    /// Whether this is the rest of one call's stream, and not the server's own.
+    is_aside: bool,
     last_id: Option<HeaderValue>,
     retry: Duration,
 }
 
+/// Which stream is opened.
+pub(super) enum Wanted {
+    /// The server's own; after the event with this id, if there is one.
+    Own(Option<HeaderValue>),
+    /// The rest of one call's stream, after an event.
+    Rest(HeaderValue),
+}
+
 impl ServerStream {
-    /// Begins to feed `events` with what the server says, after the event `last_id` if there is one.
+    /// Begins to feed `events` with what the server says.
     pub(super) fn start(
         gateway: Arc<Gateway>,
         caller: Rc<Caller>,
         session: Arc<Session>,
         server: ServerRow,
         events: mpsc::Sender<Vec<u8>>,
-        last_id: Option<HeaderValue>,
+        wanted: Wanted,
     ) -> Self {
-        let opened = Rc::new(RefCell::new(None));
+        let upstream = Rc::new(RefCell::new(None));
         let (server_id, slug) = (server.id.clone(), server.slug.to_string());
-        let retry = DEFAULT_RETRY;
-        let feed =
-            Feed { gateway, caller, session, slug, events, opened: Rc::clone(&opened), last_id, retry };
+        let (is_aside, last_id) = match wanted {
+            Wanted::Own(after) => (false, after),
+            Wanted::Rest(after) => (true, Some(after)),
+        };
+        let (kept, retry) = (Rc::clone(&upstream), DEFAULT_RETRY);
+        let feed = Feed { gateway, caller, session, slug, events, upstream: kept, is_aside, last_id, retry };
         let task = tokio::task::spawn_local(feed.run(server)).abort_handle();
-        Self { task, server_id, session: opened }
+        Self { task, server_id, upstream }
     }
 
-    /// Whether it belongs to the upstream session that is in use now. One that has none yet,
-    /// or no stream, is not disturbed.
+    /// Whether it belongs to the upstream session that is in use now. One that has none to belong to
+    /// is not disturbed.
     pub(super) fn is_current(&self, session: &Session) -> bool {
         let slot = session.slot(&self.server_id);
+        // Whoever holds it is opening the session.
         let Ok(kept) = slot.try_lock() else { return true };
-        match (&*self.session.borrow(), &*kept) {
-            (Some(own), Some(kept)) => own.id == kept.id,
+        match (&*self.upstream.borrow(), kept.as_ref().filter(|kept| kept.announced)) {
+            (Some(upstream), Some(kept)) => upstream.opened().is_some_and(|own| own.id == kept.id),
             _ => true,
         }
     }
@@ -110,6 +133,7 @@ impl Feed {
             let Some(row) = row else { return };
             match self.attempt(row).await {
                 Ok(Attempt::None) => return,
+                Ok(Attempt::Refused) => fruitless = fruitless.max(MAX_DOUBLINGS),
                 Ok(Attempt::Again { fruitful: true }) => fruitless = 0,
                 Ok(Attempt::Again { fruitful: false }) => fruitless += 1,
                 Err(problem) => {
@@ -120,7 +144,10 @@ impl Feed {
             if fruitless >= MAX_FRUITLESS {
                 self.last_id = None;
             }
-            let longer = self.retry.saturating_mul(1 << fruitless.min(6_u32));
+            if self.is_aside && self.last_id.is_none() {
+                return;
+            }
+            let longer = self.retry.saturating_mul(1 << fruitless.min(MAX_DOUBLINGS));
             tokio::time::sleep(longer.min(LONGEST_WAIT).max(self.retry)).await;
         }
     }
@@ -128,10 +155,16 @@ impl Feed {
     async fn attempt(&mut self, server: ServerRow) -> Result<Attempt, UpstreamProblem> {
         let outward = Outward::new(&self.session, &server);
         let (subscribed, session) = (Subscribed::now(&self.session, &server.id), Arc::clone(&self.session));
-        let upstream = Upstream::open(&self.gateway, &self.caller, server, HeaderMap::new())?;
-        let response = upstream.listen_after(&self.session, self.last_id.as_ref()).await?;
-        let kept = self.session.slot(&upstream.server.id).lock().await.clone();
-        self.opened.replace(kept);
+        let upstream = Upstream::open(&self.gateway, &self.caller, server, HeaderMap::new());
+        self.upstream.replace(None);
+        let upstream = Rc::new(upstream?);
+        self.upstream.replace(Some(Rc::clone(&upstream)));
+        let response = if self.is_aside {
+            let opened = upstream.session(&self.session).await?;
+            upstream.get(&opened, self.last_id.as_ref()).await?
+        } else {
+            upstream.listen_after(&self.session, self.last_id.as_ref()).await?
+        };
         if answer::is_event_stream(&response) {
             let events = UnaskedEvents::new(&upstream, &session, response.into_body(), subscribed);
             return Ok(Attempt::Again { fruitful: self.copy(&outward, events).await });
@@ -140,19 +173,29 @@ impl Feed {
         answer::drain(response).await;
         // The event is too old, or the session another: from the beginning, then.
         let had_id = self.last_id.take().is_some();
-        let later = had_id || status.is_server_error() || status == hyper::StatusCode::CONFLICT;
-        Ok(if later { Attempt::Again { fruitful: false } } else { Attempt::None })
+        Ok(match status {
+            _ if had_id => Attempt::Again { fruitful: false },
+            StatusCode::CONFLICT => Attempt::Again { fruitful: false },
+            StatusCode::METHOD_NOT_ALLOWED => Attempt::None,
+            status if status.is_client_error() => Attempt::Refused,
+            status if status.is_server_error() => Attempt::Again { fruitful: false },
+            _ => Attempt::None,
+        })
     }
 
     /// Passes events on until the stream ends; whether there were any. What is too long to be
     /// held is left out: it could not be told apart from another server's events.
     async fn copy(&mut self, outward: &Outward, mut events: UnaskedEvents<'_>) -> bool {
         let (mut fruitful, mut is_answered) = (false, false);
-        while let Some(Ok(part)) = events.next().await {
+        let limit = if self.is_aside { QUIET_TIME } else { Duration::MAX };
+        while let Ok(Some(Ok(part))) = tokio::time::timeout(limit, events.next()).await {
             let Part::Event(held) = part else { continue };
             let fields = Fields::of(&held);
             if let Some(id) = &fields.id {
                 self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
+                if !self.is_aside {
+                    self.session.workspace.note_own_event(&self.slug, id);
+                }
             }
             if let Some(retry) = fields.retry {
                 self.retry = Duration::from_millis(retry).clamp(SHORTEST_WAIT, MAX_RETRY);

@@ -12,15 +12,16 @@ use super::aggregate::rpc_result;
 use super::answer::{self, SESSION_HEADER};
 use super::call_record::CallRecord;
 use super::calls_under_way::CallUnderWay;
+use super::capabilities::Capabilities;
 use super::message::{Envelope, Kind};
 use super::modern::ModernCall;
 use super::naming::NameInMessage;
 use super::problem::{UpstreamProblem, upstream_error};
-use super::relay::{Passage, pass_scoped_stream, pass_stream, streamed, until_ended};
+use super::relay::Passage;
 use super::sessions::{Scope, Session, UpstreamSession};
-use super::unasked_events::{Subscribed, UnaskedEvents, pass_unasked};
 use super::upstream::{Upstream, passing_headers};
-use super::{Caller, Gateway, LEGACY_VERSIONS, method_not_allowed, scoped_message};
+use super::workspace_stream::facts;
+use super::{Caller, Gateway, LEGACY_VERSIONS, scoped_message};
 use crate::server::body::AnswerBody;
 use crate::server::response::json_answer;
 use crate::server::store::ServerRow;
@@ -83,6 +84,10 @@ impl Gateway {
         let Ok(session) = self.open_session(caller, scope, body, protocol) else {
             return json_answer(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
         };
+        // What its stream tells of changes is about these lists.
+        session.workspace.note_seen(facts(server));
+        let tools_only = Capabilities { tools: true, ..Capabilities::default() };
+        session.workspace.announce(if is_limited { &tools_only } else { &opened.offers });
         // The client itself sends notifications/initialized next.
         *session.slot(&server.id).lock().await = Some(UpstreamSession { announced: true, ..opened });
         if let Ok(id) = HeaderValue::from_str(&session.id) {
@@ -139,48 +144,6 @@ impl Gateway {
             tracing::warn!(server = %server.slug, %problem, "a notification did not reach the server");
         }
         accepted()
-    }
-
-    /// Passes the upstream's stream of unrelated messages on, or the rest of a stream after the
-    /// event that the client names; an upstream that has none gets 405 for it.
-    pub(super) async fn single_listen(
-        self: &Arc<Self>,
-        caller: &Rc<Caller>,
-        server: &ServerRow,
-        session: &Arc<Session>,
-        headers: &HeaderMap,
-    ) -> Response<AnswerBody> {
-        let last_event_id = headers.get("last-event-id");
-        let is_scoped = caller.member.scope.limits_tools();
-        if is_scoped && last_event_id.is_some() {
-            // What comes again was not made for this token's limits: whole lists, for one.
-            return method_not_allowed();
-        }
-        let subscribed = Subscribed::now(session, &server.id);
-        let listening = async {
-            let upstream = Upstream::open(self, caller, server.clone(), passing_headers(headers))?;
-            let response = upstream.listen_after(session, last_event_id).await?;
-            Ok::<_, UpstreamProblem>((upstream, response))
-        };
-        match listening.await {
-            Ok((upstream, response)) if answer::is_event_stream(&response) => {
-                let (parts, body) = response.into_parts();
-                let session = Arc::clone(session);
-                let is_modern = upstream.opened().is_some_and(|opened| opened.modern);
-                streamed(&parts.headers, move |outlet| async move {
-                    let of = Arc::clone(&session);
-                    if is_modern {
-                        let events = UnaskedEvents::new(&upstream, &session, body, subscribed);
-                        until_ended(&of, pass_unasked(&session, events, outlet, is_scoped)).await
-                    } else if is_scoped {
-                        until_ended(&of, pass_scoped_stream(session, body, outlet)).await
-                    } else {
-                        until_ended(&of, pass_stream(session, body, outlet)).await
-                    }
-                })
-            }
-            Ok(_) | Err(_) => method_not_allowed(),
-        }
     }
 
     /// Ends the upstream sessions that a client session holds, best effort.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::answer;
+use super::calls_under_way::note_progress;
 use super::event_splitter::{EventSplitter, Fields, Part, rewritten};
 use super::message::Envelope;
 use super::modern::SUBSCRIPTION_ID;
@@ -24,6 +25,7 @@ use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
 
 /// What the session's client has subscribed to at one server, as far as its stream was told.
+#[derive(Clone)]
 pub(super) struct Subscribed {
     changes: watch::Receiver<()>,
     told: HashSet<String>,
@@ -139,8 +141,8 @@ impl<'a> UnaskedEvents<'a> {
 /// `is_scoped` gets only what it may hear.
 pub(super) async fn pass_unasked(
     session: &Session,
-    mut events: UnaskedEvents<'_>,
-    outlet: Outlet,
+    events: &mut UnaskedEvents<'_>,
+    outlet: &Outlet,
     is_scoped: bool,
 ) -> Result<(), BrokenOff> {
     loop {
@@ -152,6 +154,7 @@ pub(super) async fn pass_unasked(
             Ok(Some(Ok(Part::Piece(piece)))) if !is_scoped => outlet.send(piece).await,
             Err(_) | Ok(Some(Ok(Part::Piece(_)))) => {}
             Ok(Some(Ok(Part::Event(held)))) => {
+                note_progress(session, &held);
                 let data = Fields::of(&held).data.filter(|data| !data.is_empty());
                 if !is_scoped || data.is_none_or(|data| may_hear(&data)) {
                     outlet.send(held).await;

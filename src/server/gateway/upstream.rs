@@ -113,15 +113,6 @@ impl Upstream {
         Ok(())
     }
 
-    /// Opens the stream of messages that belong to no request.
-    pub(super) async fn listen(&self, session: &Session) -> Result<Response<UpstreamBody>, UpstreamProblem> {
-        let opened = self.session(session).await?;
-        if opened.modern {
-            return self.listen_modern(session).await;
-        }
-        self.get(&opened, None).await
-    }
-
     /// Asks for the rest of a stream, after the event with this id; without an event, for the
     /// stream of messages that belong to no request.
     pub(super) async fn get(
@@ -228,7 +219,7 @@ impl Upstream {
         let id = envelope.as_ref().map_or("null", Envelope::id);
         let posting = self.post(Some(opened), message, Duration::MAX);
         match &self.wanted {
-            None => session.workspace.calls.patiently(id, self.patience, posting).await,
+            None => session.workspace.calls.patiently((&self.server.id, id), self.patience, posting).await,
             Some(wanted) => wanted.within(self.patience, posting).await,
         }
     }

@@ -1,6 +1,7 @@
 //! The session with an upstream that a client's session holds: opened when it is needed first,
 //! once for all who wait for it, and again when the secrets have changed.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::Response;
@@ -10,6 +11,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use super::LEGACY_VERSIONS;
 use super::answer;
 use super::backoff::Part;
+use super::capabilities::Capabilities;
 use super::inject::Injected;
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
@@ -17,6 +19,15 @@ use super::upstream::{SHORT_TIME, Upstream};
 use super::upstream_body::UpstreamBody;
 
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// How far a session is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// `initialize` was answered.
+    Initialized,
+    /// The server knows that the client is ready.
+    Announced,
+}
 
 impl Upstream {
     /// The session with this upstream, opened with the secrets as they are now.
@@ -30,9 +41,20 @@ impl Upstream {
         session: &Session,
         moment: Instant,
     ) -> Result<UpstreamSession, UpstreamProblem> {
-        let opened = self.open_or_kept(session, moment).await?;
+        let opened = self.open_or_kept(session, moment, Until::Announced).await?;
         self.uses(&opened);
         Ok(opened)
+    }
+
+    /// What this server offers; opens a session with it if there is none. It is not told that the
+    /// client is ready, because it may ask something at once that the client does not hear yet.
+    pub(super) async fn offers_before_it_is_announced(
+        &self,
+        session: &Session,
+    ) -> Result<Arc<Capabilities>, UpstreamProblem> {
+        // A client of the modern era does not say when it is ready.
+        let until = if session.is_bridge() { Until::Announced } else { Until::Initialized };
+        Ok(self.open_or_kept(session, Instant::now(), until).await?.offers)
     }
 
     /// Whether that session is there already.
@@ -50,6 +72,7 @@ impl Upstream {
         &self,
         session: &Session,
         arrived: Instant,
+        until: Until,
     ) -> Result<UpstreamSession, UpstreamProblem> {
         let slot = session.slot(&self.server.id);
         let mut kept = slot.lock().await;
@@ -79,7 +102,7 @@ impl Upstream {
             }
         };
         *kept = Some(opened.clone());
-        if opened.announced {
+        if opened.announced || until == Until::Initialized {
             return Ok(opened);
         }
         let response = self.post(Some(&opened), Bytes::from_static(INITIALIZED), SHORT_TIME).await?;
@@ -87,6 +110,8 @@ impl Upstream {
         *kept = Some(opened.clone());
         answer::drain(response).await;
         self.tell_wishes(session, &opened).await;
+        drop(kept);
+        session.workspace.note_opening();
         Ok(opened)
     }
 

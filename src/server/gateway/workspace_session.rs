@@ -15,6 +15,7 @@ use super::inward::LOG_LEVELS;
 use super::message::{Envelope, Kind};
 use super::modern::{Hearing, Questions, of_initialize};
 use super::naming::{NameInMessage, member};
+use super::own_events::OwnEvents;
 use super::resource_index::ResourceIndex;
 use super::server_requests::ServerRequests;
 
@@ -40,8 +41,13 @@ pub(super) struct WorkspaceSession {
     /// Tells that they have changed.
     subscribed: watch::Sender<()>,
     log_level: Mutex<Option<String>>,
+    /// Tells that a session with a server was opened.
+    openings: watch::Sender<()>,
     /// Counts the streams that the client opened with GET; only the newest is fed.
     stream: watch::Sender<u64>,
+    /// Digest of what the lists are made of, as far as the client was told that they changed.
+    seen: Mutex<Option<u64>>,
+    own_events: OwnEvents,
 }
 
 /// A resource that the client subscribed to.
@@ -112,6 +118,12 @@ impl WorkspaceSession {
         self.subscribed.subscribe()
     }
 
+    /// The servers at which a resource of this URI is subscribed to.
+    pub(super) fn subscribed_at(&self, uri: &str) -> HashSet<String> {
+        let subscriptions = unpoisoned(&self.subscriptions);
+        subscriptions.iter().filter(|one| one.uri == uri).map(|one| one.server_id.clone()).collect()
+    }
+
     /// Whether the client knows this resource without the slug only.
     pub(super) fn is_bare(&self, server_id: &str, uri: &str) -> bool {
         let subscriptions = unpoisoned(&self.subscriptions);
@@ -160,10 +172,45 @@ impl WorkspaceSession {
         unpoisoned(&self.announced).clone()
     }
 
+    /// Notes that a session with a server was opened.
+    pub(super) fn note_opening(&self) {
+        self.openings.send_replace(());
+    }
+
+    /// Tells each time that one was.
+    pub(super) fn openings(&self) -> watch::Receiver<()> {
+        self.openings.subscribe()
+    }
+
     /// Begins a stream of the client's; the one before ends. The answer changes when another begins.
     pub(super) fn begin_stream(&self) -> watch::Receiver<u64> {
         self.stream.send_modify(|count| *count += 1);
         self.stream.subscribe()
+    }
+
+    /// Whether the client listens on such a stream.
+    pub(super) fn is_heard(&self) -> bool {
+        self.stream.receiver_count() > 0
+    }
+
+    /// Notes the id of an event that a server wrote on its own stream.
+    pub(super) fn note_own_event(&self, slug: &str, id: &[u8]) {
+        self.own_events.note(slug, id);
+    }
+
+    /// Whether it came on a server's own stream lately, and not on that of a call.
+    pub(super) fn is_own_event(&self, slug: &str, id: &[u8]) -> bool {
+        self.own_events.knows(slug, id)
+    }
+
+    /// Remembers a digest of what the lists are made of.
+    pub(super) fn note_seen(&self, digest: u64) {
+        *unpoisoned(&self.seen) = Some(digest);
+    }
+
+    /// Whether another one is remembered.
+    pub(super) fn has_seen_other_than(&self, digest: u64) -> bool {
+        unpoisoned(&self.seen).is_some_and(|seen| seen != digest)
     }
 }
 

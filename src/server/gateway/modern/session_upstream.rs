@@ -90,7 +90,7 @@ impl Upstream {
         }
         tokio::select! {
             answered = Box::pin(self.tell(session, &envelope, &message)) => answered,
-            () = session.workspace.calls.cancelled(envelope.id()) => Err(UpstreamProblem::Cancelled),
+            () = session.workspace.calls.cancelled(&self.server.id, envelope.id()) => Err(UpstreamProblem::Cancelled),
         }
     }
 
