@@ -98,6 +98,9 @@ fn who_says_too_much_is_given_up() {
     let scene = Scene::set();
     let waiting = waiting(&scene, &["full"; 3]);
     scene.call(&json!(4), "go").answer();
+    for _ in &waiting {
+        assert_eq!(scene.tool_left(), "full");
+    }
     for waits in &waiting {
         let answer = again(&scene, waits).answer();
         assert_eq!((&answer["id"], reason(&answer)), (&json!(9), "too_much"));

@@ -237,7 +237,7 @@ fn the_rest_of_a_call_does_not_end_the_stream_of_the_servers() {
         let (id, message) = match after.as_str() {
             // The server says no more on this connection, which it does not close.
             "call-1" => ("call-2", json!({"jsonrpc": "2.0", "method": "notifications/progress"})),
-            "call-2" => ("call-3", json!({"jsonrpc": "2.0", "id": 7, "result": {}})),
+            "call-2" => ("call-3", json!({"jsonrpc": "2.0", "id": 1, "result": {}})),
             _ => ("own", updated("x:1")),
         };
         let _ = socket.write_all(format!("id: {id}\ndata: {message}\n\n").as_bytes());
@@ -246,9 +246,11 @@ fn the_rest_of_a_call_does_not_end_the_stream_of_the_servers() {
     let (companion, session) = open(&[("one", &server)]);
     let mut own = Listening::get(&session, "");
     assert_eq!(own.next().unwrap(), updated("one+x:1"));
+    // The call, whose stream broke.
+    session.call("one__x");
     let mut rest = Listening::get(&session, "Last-Event-ID: one+call-1\r\n");
     assert_eq!(rest.next().unwrap()["method"], "notifications/progress");
-    assert_eq!(rest.next().unwrap()["id"], 7);
+    assert_eq!(rest.next().unwrap()["id"], 1);
     assert_eq!(rest.next(), None, "nothing comes after an answer");
     let late = streaming(|_, _| true);
     companion.add_server("late", &late.url());

@@ -233,7 +233,7 @@ fn result(
             let _ = me.wait_for_answer(&id("a"));
             json!({"contents": []})
         }
-        _ => return later_result(me, socket, get, name, message),
+        _ => return later_result(me, socket, get, (name, message), ended),
     };
     Some(result)
 }

@@ -1,7 +1,8 @@
 //! Tools of a server of the legacy era that wait for another call, and those that say much.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
@@ -66,6 +67,9 @@ fn much(
     for _ in 0..count {
         write!(socket, "{event}{end}").ok()?;
     }
+    if name == "full" {
+        return Some(Value::Null);
+    }
     Some(me.wait_for_answer(own))
 }
 
@@ -74,8 +78,8 @@ pub fn later_result(
     me: &Talker,
     socket: &mut TcpStream,
     get: Option<TcpStream>,
-    name: &str,
-    message: &Value,
+    (name, message): (&str, &Value),
+    ended: &Sender<String>,
 ) -> Option<Value> {
     let id = |suffix: &str| own_id(message, suffix);
     let result = match name {
@@ -89,7 +93,14 @@ pub fn later_result(
             say(socket, &form(&id("b"), &"?".repeat(6 << 20)));
             text(&outcome(&me.wait_for_answer(&id("b"))))
         }
-        "pieces" | "talks" | "bursts" | "full" => {
+        "full" => {
+            much(me, socket, get, name, (message, &id("a")))?;
+            // Until the gateway gives it up.
+            let _ = socket.read(&mut [0]);
+            ended.send(name.to_owned()).unwrap();
+            return None;
+        }
+        "pieces" | "talks" | "bursts" => {
             let answer = much(me, socket, get, name, (message, &id("a")))?;
             text(&outcome(&answer))
         }
