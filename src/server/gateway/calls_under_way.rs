@@ -19,7 +19,9 @@ use super::problem::UpstreamProblem;
 use super::sessions::Session;
 
 /// Requests that are over and whose answers may still come, on a stream that the client resumes.
-const MAX_LEFT: usize = 256;
+const MAX_LEFT: usize = 64;
+/// Longest id of such a one, in bytes.
+const LONGEST_LEFT: usize = 128;
 /// How long a server of the legacy era gets to end the stream of a request that was taken back.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -264,6 +266,9 @@ impl Drop for CallUnderWay {
                 table.calls.remove(&self.id);
             }
         }
+        if self.id.len() > LONGEST_LEFT {
+            return;
+        }
         if table.left.len() >= MAX_LEFT {
             table.left.pop_front();
         }
@@ -307,6 +312,9 @@ mod tests {
             drop(begin("a", &format!("\"{id}\""), None));
         }
         assert!(!calls.is_of("b", "1"));
+        let long = format!("\"{}\"", "x".repeat(LONGEST_LEFT));
+        drop(begin("a", &long, None));
+        assert!(!calls.is_of("a", &long));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 //! gateway's own, URIs of updated resources their slug. All else passes as it was written.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
 
@@ -18,13 +19,15 @@ pub(super) struct Outward {
     session: Arc<Session>,
     server_id: String,
     slug: String,
+    /// Whether the log has been told that something was left out.
+    told: Arc<AtomicBool>,
 }
 
 impl Outward {
     /// For one server in one session.
     pub(super) fn new(session: &Arc<Session>, server: &ServerRow) -> Self {
         let (server_id, slug) = (server.id.clone(), server.slug.to_string());
-        Self { session: Arc::clone(session), server_id, slug }
+        Self { session: Arc::clone(session), server_id, slug, told: Arc::default() }
     }
 
     /// The event as the client is to see it; `None` if it is not for the client. Its id gets the slug,
@@ -80,7 +83,9 @@ impl Outward {
     }
 
     fn leave_out(&self, what: &str) -> Said {
-        tracing::warn!(server = %self.slug, what, "a server spoke of a request that it does not have");
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(server = %self.slug, what, "a server spoke of a request that it does not have");
+        }
         Said::Nothing
     }
 
