@@ -226,3 +226,37 @@ fn a_late_answer_after_too_many_changes_is_not_passed_on() {
         assert!(text.split(' ').all(|value| value == "[redacted]"), "{slug:?}: {text}");
     }
 }
+
+/// Some servers end the calls of a session with it: the member learns why.
+#[test]
+fn a_call_that_its_server_ends_with_the_session_says_so() {
+    let server = Talker::start(|me, request, socket| match request.method().as_str() {
+        "initialize" => {
+            let info = json!({"name": "s", "version": "1"});
+            let result =
+                json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info});
+            let body = json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": result}).to_string();
+            let headers = [("Content-Type", "application/json"), ("Mcp-Session-Id", "one")];
+            socket.write_all(&http_answer("200 OK", &headers, &body)).is_ok()
+        }
+        "tools/call" => {
+            me.wait_for("the end of the session", |one| one.method() == "DELETE");
+            say_status(socket, "500 Internal Server Error")
+        }
+        "tools/list" => say_result(socket, request, &json!({"tools": []})),
+        "DELETE" => say_status(socket, "200 OK"),
+        _ => say_status(socket, "202 Accepted"),
+    });
+    let companion = Companion::start();
+    companion.add_server("s", &server.url());
+    companion.set("s", "TOKEN", "the-first-value");
+    let session = companion.session(&companion.token("default"), None);
+    std::thread::scope(|scope| {
+        let calling = scope.spawn(|| session.call("s__x"));
+        server.wait_for("the call", |one| one.method() == "tools/call");
+        companion.set("s", "TOKEN", "the-second-value");
+        session.tools();
+        let answer = calling.join().unwrap();
+        assert_eq!(answer["error"]["data"]["reason"], "secrets_changed", "{answer}");
+    });
+}

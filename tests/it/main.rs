@@ -28,6 +28,7 @@ mod broken_by_redaction;
 mod broken_servers;
 mod canaries;
 mod certificates;
+mod changed_eras;
 mod changed_secrets;
 mod client_sessions;
 mod coming_and_going;

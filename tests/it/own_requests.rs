@@ -56,6 +56,14 @@ fn evil() -> Talker {
             for lie in &lies() {
                 say(socket, lie);
             }
+            // What one reader takes for one message and another one for another.
+            for lie in [
+                r#"{"jsonrpc":"2.0","id":"x","id":7,"result":{"forged":true}}"#,
+                r#"[{"jsonrpc":"2.0","id":7,"result":{"forged":true}}]"#,
+                r#"{"jsonrpc":"2.0","id":7,"result":{"forged":NaN}}"#,
+            ] {
+                let _ = socket.write_all(format!("data: {lie}\n\n").as_bytes());
+            }
             say(
                 socket,
                 &json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"said": "all"}}),
@@ -153,11 +161,14 @@ fn cancellable() -> Talker {
         "initialize" => say_result(socket, request, &initialized()),
         "tools/call" => {
             let id = request.json()["id"].clone();
-            if request.json()["params"]["name"] != "silent" {
+            if !["silent", "hangs_up"].contains(&request.json()["params"]["name"].as_str().unwrap()) {
                 let _ = socket.write_all(EVENTS_HEAD.as_bytes());
                 say(socket, &json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {}}));
             }
             me.wait_for("cancellation", |one| one.json()["params"]["requestId"] == id);
+            if request.json()["params"]["name"] == "hangs_up" {
+                return false;
+            }
             request.json()["params"]["name"] != "ends" && wait_for_the_end(socket)
         }
         "GET" => say_status(socket, "405 Method Not Allowed"),
@@ -188,18 +199,55 @@ fn what_was_taken_back_gets_no_answer() {
             assert_eq!(stream.next(), None, "{tool}");
         }
         // Before there is anything of an answer.
-        id += 1;
-        let silent = request_with_id(&json!(id), "tools/call", &json!({"name": format!("{prefix}silent")}));
-        std::thread::scope(|scope| {
-            let answer = scope.spawn(|| session.send(&silent, &[]));
-            server.wait_for("call", |one| one.json()["id"] == id);
-            cancel(&session, &json!(id));
-            let answer = answer.join().unwrap();
-            assert_eq!((answer.status, answer.text().as_str()), (200, ""));
-        });
+        for tool in ["silent", "hangs_up"] {
+            id += 1;
+            let call = request_with_id(&json!(id), "tools/call", &json!({"name": format!("{prefix}{tool}")}));
+            std::thread::scope(|scope| {
+                let answer = scope.spawn(|| session.send(&call, &[]));
+                server.wait_for("call", |one| one.json()["id"] == id);
+                cancel(&session, &json!(id));
+                let answer = answer.join().unwrap();
+                assert_eq!((answer.status, answer.text().as_str()), (200, ""), "{tool}");
+            });
+        }
     }
-    let calls = crate::analytics::logged(&companion, 6);
+    let calls = crate::analytics::logged(&companion, 8);
     assert!(calls.iter().all(|call| call["outcome"] == "cancelled"), "{calls:?}");
+}
+
+/// The session is opened while the client waits, and it takes its call back before that is done.
+#[test]
+fn what_was_taken_back_before_it_was_sent_is_not_sent() {
+    let opening = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let door = std::sync::Arc::clone(&opening);
+    let server = Talker::start(move |me, request, socket| match request.method().as_str() {
+        "initialize" => {
+            let count = me.received_of("initialize").len();
+            if count > 1 {
+                door.wait();
+                door.wait();
+            }
+            say_result(socket, request, &initialized())
+        }
+        "tools/call" => say_result(socket, request, &json!({"content": []})),
+        "GET" => say_status(socket, "405 Method Not Allowed"),
+        _ => say_status(socket, "202 Accepted"),
+    });
+    let companion = Companion::start();
+    companion.add_server("one", &server.url());
+    let session = companion.session(&companion.token("default"), None);
+    assert!(session.call("one__x")["result"].is_object());
+    // With another secret, the session is opened anew.
+    companion.set("one", "TOKEN", "a-value");
+    let call = request_with_id(&json!(70), "tools/call", &json!({"name": "one__x"}));
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| session.send(&call, &[]));
+        opening.wait();
+        cancel(&session, &json!(70));
+        opening.wait();
+        assert_eq!(answer.join().unwrap().text(), "");
+    });
+    assert_eq!(server.received_of("tools/call").len(), 1, "it was sent all the same");
 }
 
 /// Progress on the stream of the session keeps a call alive that has not begun to be answered.

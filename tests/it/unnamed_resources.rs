@@ -196,8 +196,9 @@ fn a_read_can_be_cancelled_at_the_server_that_runs_it() {
     companion.add_server("one", &one.url());
     companion.add_server("two", &two.url());
     let session = companion.session(&companion.token("default"), None);
+    let read = message("resources/read", &json!({"uri": "x:2"}));
     std::thread::scope(|scope| {
-        scope.spawn(|| session.rpc("resources/read", &json!({"uri": "x:2"})));
+        let reading = scope.spawn(|| session.send(&read, &[]));
         until(Duration::from_secs(20), || two.received_of("resources/read").first().map(|_| ())).unwrap();
         let cancelled = json!({
             "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1, "reason": "enough"},
@@ -207,6 +208,9 @@ fn a_read_can_be_cancelled_at_the_server_that_runs_it() {
         gate.open();
         assert_eq!(told.iter().map(Received::json).collect::<Vec<_>>(), [cancelled]);
         assert!(one.received_of("notifications/cancelled").is_empty());
+        // Who takes it back gets no answer, and nobody else is asked.
+        let answer = reading.join().unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, ""));
     });
 }
 

@@ -30,7 +30,10 @@ EXAMPLES
 pub(super) async fn run(arguments: TestArgs, context: &mut Context<'_>) -> Result<(), Failure> {
     let TestArgs { server } = arguments;
     let workspace = context.workspace()?;
-    let report = context.api()?.test_server(&workspace, &server).await?;
+    let mut report = context.api()?.test_server(&workspace, &server).await?;
+    for hint in report.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
+        *hint = context.in_workspace(hint);
+    }
     if context.json() {
         context.terminal.json(&report)?;
     } else if report.ok {
@@ -40,8 +43,8 @@ pub(super) async fn run(arguments: TestArgs, context: &mut Context<'_>) -> Resul
         report.findings.iter().partition(|finding| finding.level == FindingLevel::Error);
     if !context.json() {
         for finding in warnings {
-            let hint = finding.hint.as_deref().map(|hint| one_line(&context.in_workspace(hint)).into_owned());
-            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let hint =
+                finding.hint.as_deref().map(|hint| format!(" ({})", one_line(hint))).unwrap_or_default();
             context.terminal.warning(&format!("{}{hint}", one_line(&finding.message)));
         }
     }

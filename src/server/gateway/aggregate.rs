@@ -22,7 +22,7 @@ use super::modern::ModernCall;
 use super::naming::NameInMessage;
 use super::outward::Outward;
 use super::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, UpstreamProblem, rpc_error};
-use super::relay::{OnWorkspace, Passage};
+use super::relay::{OnWorkspace, Passage, nothing};
 use super::sessions::Session;
 use super::side_by_side::first_success;
 use super::single::accepted;
@@ -120,7 +120,11 @@ impl Gateway {
         addressed: Vec<Addressed>,
     ) -> Response<AnswerBody> {
         let (passing, id, method) = (passing_headers(headers), envelope.id(), envelope.method());
-        let found = self.first_that_has(caller, session, &passing, (method, id), addressed).await;
+        // Of no server: the client's word ends the search, and each server is told for itself.
+        let search = CallUnderWay::with_id(session, "", id, None);
+        search.is_at_a_modern_server();
+        let searching = Box::pin(self.first_that_has(caller, session, &passing, (method, id), addressed));
+        let Some(found) = search.mark().unless_cancelled(searching).await else { return nothing() };
         let Some((to, upstream, message)) = found else { return unknown(envelope) };
         if method == "resources/read" {
             session.workspace.resources.note_read(&to.server.id, &to.name);

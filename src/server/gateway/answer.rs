@@ -56,12 +56,14 @@ impl Answer {
 impl Answer {
     /// The same for a client of the modern era on the route of a workspace, which takes an HTTP
     /// status for one of the workspace: only what is about the request itself keeps it.
-    pub(super) fn of_one_server(self) -> Self {
+    pub(super) fn of_one_server(self, id: &str) -> Self {
         match self {
-            Self::Whole(_, body) if !matches!(error_code(&body), Some(-32022..=-32020)) => {
-                Self::Whole(StatusCode::OK, body)
+            Self::Whole(status, body) => {
+                let is_about_the_request = matches!(error_code(&body), Some(-32022..=-32020));
+                let status = if is_about_the_request { status } else { StatusCode::OK };
+                Self::Whole(status, with_own_id(body, id))
             }
-            other => other,
+            streamed @ Self::Stream(_) => streamed,
         }
     }
 }

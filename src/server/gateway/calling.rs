@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 
 use super::answer::Answer;
+use super::backoff::Part;
 use super::message::Envelope;
 use super::problem::UpstreamProblem;
 use super::sessions::Session;
@@ -50,6 +51,9 @@ impl Gateway {
             let answered = upstream.request(session, message.clone()).await;
             if !matches!(answered, Err(UpstreamProblem::Outdated)) {
                 let id = envelope.as_ref().map_or("null", Envelope::id);
+                if answered.is_ok() {
+                    upstream.is_well(Part::Session);
+                }
                 return Ok((upstream, answered.map(|answer| answer.for_legacy(id))));
             }
             server = self.as_it_is_now(caller, &server).await?;

@@ -170,6 +170,10 @@ impl CallsUnderWay {
         let Some(call) = self.find(server_id, id) else {
             return tokio::time::timeout(patience, work).await.unwrap_or(Err(UpstreamProblem::TimedOut));
         };
+        if call.is_cancelled.load(Ordering::SeqCst) {
+            // Nothing was sent.
+            return Err(UpstreamProblem::Cancelled);
+        }
         loop {
             let left = patience.saturating_sub(call.silent_since(began).elapsed());
             if left.is_zero() {
@@ -332,9 +336,16 @@ mod tests {
         assert_eq!(tokio::join!(wait("1"), telling).0, Err(UpstreamProblem::TimedOut));
         assert_eq!(began.elapsed().as_secs(), 19);
         assert!(!call.is_cancelled());
-        calls.cancel("1");
         let began = Instant::now();
+        let taking_back = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            calls.cancel("1");
+        };
+        assert_eq!(tokio::join!(wait("1"), taking_back).0, Err(UpstreamProblem::Cancelled));
+        assert_eq!(began.elapsed(), Duration::from_secs(1) + GRACE);
         assert_eq!(wait("1").await, Err(UpstreamProblem::Cancelled));
+        let began = Instant::now();
+        assert_eq!(call.mark().unless_cancelled(std::future::pending::<()>()).await, None);
         assert_eq!((began.elapsed(), call.is_cancelled()), (GRACE, true));
         call.is_at_a_modern_server();
         assert_eq!(call.mark().unless_cancelled(std::future::pending::<()>()).await, None);

@@ -85,6 +85,11 @@ impl SecretsInUse {
         }
     }
 
+    /// Whether other secrets of the server were taken into use after these.
+    pub(super) fn has_newer(&self, server_id: &str, fingerprint: &[u8; 32]) -> bool {
+        matches!(self.lease(server_id, fingerprint), Err(change) if change > 0)
+    }
+
     /// The server at each change after the one with this number, and a lease of the last; `None` if
     /// that is too long ago.
     pub(super) fn since(&self, server_id: &str, change: u64) -> Option<(Vec<Arc<ServerRow>>, Lease)> {
@@ -148,6 +153,11 @@ impl Upstream {
         }
     }
 
+    /// Whether other secrets of the server were taken into use meanwhile.
+    pub(super) fn has_newer_secrets(&self) -> bool {
+        self.secrets_in_use().has_newer(&self.server.id, &self.fingerprint())
+    }
+
     async fn is_newest(&self) -> bool {
         let row = self.store().server(&self.server.workspace_id, &self.server.slug).await;
         let row = row.ok().flatten().filter(|row| row.id == self.server.id);
@@ -200,6 +210,7 @@ mod tests {
         let (again, other) =
             (in_use.lease("a", &[1; 32]).unwrap(), in_use.replace(&server("b"), [1; 32], 0).unwrap());
         assert_eq!(in_use.lease("a", &[2; 32]).err(), Some(1));
+        assert!(!in_use.has_newer("a", &[1; 32]) && in_use.has_newer("a", &[2; 32]));
         let second = in_use.replace(&server("a"), [2; 32], 1).unwrap();
         assert!(first.is_over() && again.is_over() && !second.is_over() && !other.is_over());
     }

@@ -122,14 +122,12 @@ impl Gateway {
 
     /// The enabled servers that have a session open on behalf of the client.
     async fn with_open_sessions(&self, caller: &Caller, session: &Session) -> Vec<ServerRow> {
-        let mut open = Vec::new();
-        for (id, slot) in session.slots() {
+        let looking = session.slots().into_iter().map(|(id, slot)| async move {
             // One that is opening just now holds its slot for longer.
             let kept = tokio::time::timeout(SLOT_TIME, slot.lock()).await;
-            if kept.is_ok_and(|kept| kept.is_some()) {
-                open.push(id);
-            }
-        }
+            kept.is_ok_and(|kept| kept.is_some()).then_some(id)
+        });
+        let open: Vec<String> = join_all(looking).await.into_iter().flatten().collect();
         let mut servers = self.enabled_servers(&caller.member).await.unwrap_or_default();
         servers.retain(|server| open.contains(&server.id));
         servers

@@ -13,6 +13,9 @@ use super::server_requests::Waiting;
 use super::sessions::Session;
 use crate::server::store::ServerRow;
 
+/// Longest id and progress token of a server's request, in bytes: they are kept until it is answered.
+const LONGEST_ID: usize = 1024;
+
 /// Translates what one server says in one session.
 #[derive(Clone)]
 pub(super) struct Outward {
@@ -47,10 +50,17 @@ impl Outward {
     /// The message as the client is to see it. A server speaks for itself only: what it says about
     /// another one's requests is left out.
     fn message(&self, data: &[u8], awaited: Option<&str>) -> Said {
-        let Ok(envelope) = Envelope::parse(data) else { return Said::AsItIs };
+        let Ok(envelope) = Envelope::parse(data) else {
+            // Some clients read what cannot be read for sure: two ids, or several messages in one.
+            let is_empty = data.trim_ascii().is_empty();
+            return if is_empty { Said::AsItIs } else { self.leave_out("something that is no message") };
+        };
         let known = &self.session.workspace;
         let param = |name| envelope.params().and_then(|params| member(params, name)).map(RawValue::get);
         let changed = match (envelope.kind(), envelope.method()) {
+            (Kind::Request, _) if envelope.id().len() > LONGEST_ID => {
+                return self.leave_out("a request with a long id");
+            }
             (Kind::Request, _) => self.request(&envelope, data),
             (Kind::Response, _) => {
                 let id = envelope.id();
@@ -84,14 +94,14 @@ impl Outward {
 
     fn leave_out(&self, what: &str) -> Said {
         if !self.told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(server = %self.slug, what, "a server spoke of a request that it does not have");
+            tracing::warn!(server = %self.slug, what, "what a server said was left out");
         }
         Said::Nothing
     }
 
     fn request(&self, envelope: &Envelope<'_>, data: &[u8]) -> Option<Vec<u8>> {
         let token = envelope.params().and_then(|params| member(member(params, "_meta")?, "progressToken"));
-        let token = token.map(RawValue::get);
+        let token = token.map(RawValue::get).filter(|token| token.len() <= LONGEST_ID);
         let id = self.session.workspace.server_requests.open(Waiting {
             server_id: self.server_id.clone(),
             id: envelope.id().to_owned(),

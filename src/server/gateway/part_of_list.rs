@@ -48,7 +48,14 @@ impl Gateway {
             }
             let opened = upstream.session(session).await?;
             part.set(Part::List(kind));
-            list_some(session, &opened, kind, upstream, pages, &got).await
+            match list_some(session, &opened, kind, upstream, pages, &got).await {
+                // It turned out to be of the other era.
+                Err(UpstreamProblem::Outdated) if got.pages.get() == 0 => {
+                    let opened = upstream.session(session).await?;
+                    list_some(session, &opened, kind, upstream, pages, &got).await
+                }
+                listed => listed,
+            }
         };
         let is_awake = Cell::new(false);
         let listed = tokio::select! {
@@ -59,7 +66,9 @@ impl Gateway {
         let good_pages = got.pages.get();
         match problem {
             // Whether the rest of it is good again is not known.
-            None if pages < MAX_PAGES => {}
+            None if got.is_shortened.get() => {
+                return (got.entries.into_inner(), Some(UpstreamProblem::Resting));
+            }
             None => {
                 upstream.is_well(Part::Session);
                 upstream.is_well(Part::List(kind));
@@ -108,6 +117,8 @@ struct Got {
     entries: RefCell<Vec<Entry>>,
     /// Pages of it.
     pages: Cell<usize>,
+    /// There are more pages, which were not asked for.
+    is_shortened: Cell<bool>,
     /// It was answered with a JSON-RPC error, maybe because of a header of this client's.
     is_refused: Cell<bool>,
 }
@@ -155,6 +166,7 @@ async fn list_some(
             _ => return Ok(()),
         }
     }
+    got.is_shortened.set(pages < MAX_PAGES);
     if pages == MAX_PAGES {
         tracing::warn!(server = %slug, "a list has more than {MAX_PAGES} pages; the rest is left out");
     }

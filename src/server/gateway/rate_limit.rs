@@ -188,7 +188,8 @@ impl RateLimits {
 impl Standing {
     fn write(self, headers: &mut HeaderMap) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let reset = since_1970.as_secs() + self.full_in.div_ceil(1_000_000);
+        let reset_micros = since_1970.as_micros() + u128::from(self.full_in);
+        let reset = u64::try_from(reset_micros.div_ceil(1_000_000)).unwrap_or(u64::MAX);
         headers.insert(LIMIT, HeaderValue::from(self.limit));
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
         headers.insert(RESET, HeaderValue::from(reset));

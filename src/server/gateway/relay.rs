@@ -92,6 +92,17 @@ impl Passage {
 
     /// The answer for a problem. It goes with the response, for the record of the call.
     fn failed(&self, problem: UpstreamProblem) -> Response<AnswerBody> {
+        let is_cancelled = self.call.as_ref().is_some_and(CallUnderWay::is_cancelled);
+        let problem = match problem {
+            _ if is_cancelled => UpstreamProblem::Cancelled,
+            // Its session was ended for other secrets, and with it the call.
+            UpstreamProblem::Status(_) | UpstreamProblem::Cut | UpstreamProblem::NotMcp
+                if self.upstream.has_newer_secrets() =>
+            {
+                UpstreamProblem::SecretsChanged
+            }
+            problem => problem,
+        };
         let mut response = match problem {
             UpstreamProblem::Cancelled => nothing(),
             problem => json_answer(StatusCode::OK, self.failure(problem)),
@@ -194,7 +205,7 @@ pub(super) fn events() -> HeaderMap {
 }
 
 /// No answer: a stream with nothing in it.
-fn nothing() -> Response<AnswerBody> {
+pub(super) fn nothing() -> Response<AnswerBody> {
     streamed(&events(), |_| std::future::ready(Ok(())))
 }
 

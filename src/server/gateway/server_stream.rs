@@ -188,7 +188,16 @@ impl Feed {
     async fn copy(&mut self, outward: &Outward, mut events: UnaskedEvents<'_>) -> bool {
         let (mut fruitful, mut is_answered) = (false, false);
         let limit = if self.is_aside { QUIET_TIME } else { Duration::MAX };
-        while let Ok(Some(Ok(part))) = tokio::time::timeout(limit, events.next()).await {
+        loop {
+            let part = match tokio::time::timeout(limit, events.next()).await {
+                Ok(Some(Ok(part))) => part,
+                Ok(_) => break,
+                Err(_) => {
+                    // It may have no more to say now: asked again soon, and no failure.
+                    fruitful = true;
+                    break;
+                }
+            };
             let Part::Event(held) = part else { continue };
             let fields = Fields::of(&held);
             if let Some(id) = &fields.id {

@@ -44,6 +44,17 @@ impl Gateway {
                 .is_ok();
         if is_time {
             self.end_upstream(pool, self.sessions.expired());
+            let (gateway, pool) = (Arc::clone(self), Rc::clone(pool));
+            tokio::task::spawn_local(async move { gateway.end_sessions_of_lost_tokens(&pool).await });
+        }
+    }
+
+    /// Ends the sessions of tokens that are not accepted any more: their clients cannot.
+    async fn end_sessions_of_lost_tokens(self: &Arc<Self>, pool: &Rc<UpstreamPool>) {
+        for member in self.sessions.members() {
+            if !self.project.authenticator.still_accepts(&member).await.unwrap_or(true) {
+                self.end_upstream(pool, self.sessions.take_all_of(&member));
+            }
         }
     }
 

@@ -242,6 +242,19 @@ impl Sessions {
         expired
     }
 
+    /// The members that have sessions, one for each token.
+    pub(super) fn members(&self) -> Vec<Member> {
+        let tokens = unpoisoned(&self.tokens);
+        let first = |own: &Vec<Weak<Session>>| own.iter().find_map(Weak::upgrade);
+        tokens.values().filter_map(first).map(|session| session.member.clone()).collect()
+    }
+
+    /// Takes out all sessions of a token.
+    pub(super) fn take_all_of(&self, member: &Member) -> Vec<Arc<Session>> {
+        let own = unpoisoned(&self.tokens).remove(&member.token_id).unwrap_or_default();
+        own.iter().filter_map(Weak::upgrade).filter_map(|one| self.shard(&one.id).remove(&one.id)).collect()
+    }
+
     /// The member's own session on this route; unknown, ended, idle and foreign ones alike are `None`.
     pub(super) fn find(&self, id: &str, member: &Member, scope: &Scope) -> Option<Arc<Session>> {
         let shard = self.shard(id);
@@ -362,6 +375,16 @@ mod tests {
         assert!(
             !sessions.is_open(&gone[0].id) && sessions.is_open(&newest.id) && sessions.is_open(&other.id)
         );
+    }
+
+    #[test]
+    fn all_of_a_token_can_be_taken_out() {
+        let sessions = Sessions::new();
+        let (own, other) = ([open(&sessions, "a").0, open(&sessions, "a").0], open(&sessions, "b").0);
+        assert_eq!(sessions.members().len(), 2);
+        assert_eq!(sessions.take_all_of(&member("a")).len(), 2);
+        assert!(own.iter().all(|one| !sessions.is_open(&one.id)) && sessions.is_open(&other.id));
+        assert!(sessions.take_all_of(&member("a")).is_empty());
     }
 
     #[test]

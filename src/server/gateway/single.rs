@@ -120,14 +120,13 @@ impl Gateway {
                 Ok(made) => made,
                 Err(problem) => return record.watch(Self::failed(caller, server, envelope.id(), problem)),
             };
-            if caller.member.scope.limits_tools() && envelope.method() == "tools/list" {
-                return match answered {
-                    Ok(answer) => {
-                        Self::visible_tools(caller, &upstream, session, envelope.id(), answer).await
-                    }
-                    Err(problem) => Self::failed(caller, server, envelope.id(), problem),
-                };
-            }
+            let is_limited_list = caller.member.scope.limits_tools() && envelope.method() == "tools/list";
+            let answered = match answered {
+                Ok(answer) if is_limited_list => {
+                    return Self::visible_tools(caller, &upstream, session, envelope.id(), answer).await;
+                }
+                answered => answered,
+            };
             let opened = upstream.opened();
             let modern = ModernCall::of(session, opened.as_ref(), body, passing);
             let id = envelope.id().to_owned();

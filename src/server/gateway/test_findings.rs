@@ -140,9 +140,11 @@ fn of_handshake(server: &ServerRow, problem: TlsProblem) -> Finding {
                 "check the server's TLS settings; perhaps it does not speak TLS; check the URL: {update}"
             ),
         ),
-        TlsProblem::Failed => {
-            (format!("the TLS handshake with {origin} failed"), "check the server's TLS settings".to_owned())
-        }
+        TlsProblem::Failed => (
+            format!("the TLS handshake with {origin} failed"),
+            "check the server's TLS settings; it may want a client certificate, which the gateway has not"
+                .to_owned(),
+        ),
         TlsProblem::Unasked => (
             format!("what listens at {origin} speaks TLS, and the URL says http://"),
             format!("use https:// in the URL: {update}"),

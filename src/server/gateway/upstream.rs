@@ -24,7 +24,7 @@ use super::inject::Injected;
 use super::later_secrets::LaterSecrets;
 use super::listing::{LIST_TIME, ListKind};
 use super::message::Envelope;
-use super::modern::{Eras, KnownSchemas, METHOD_HEADER, MODERN_VERSION, WantedInput};
+use super::modern::{Eras, KnownSchemas, METHOD_HEADER, MODERN_VERSION, WantedInput, is_of_the_modern_era};
 use super::problem::UpstreamProblem;
 use super::sessions::{Session, UpstreamSession};
 use super::upstream_body::{OnChange, UpstreamBody, treat_head};
@@ -78,8 +78,9 @@ impl Upstream {
         Self { patience, ..self }
     }
 
-    /// Sends a request in the client's session and answers with its beginning. A session
-    /// that the upstream has lost is opened again, once: such a request was refused before it ran.
+    /// Sends a request in the client's session and answers with its beginning. A session that the
+    /// upstream has lost is opened again, once: such a request was refused before it ran. So was one
+    /// that a server refused because it is of the modern era by now.
     pub(super) async fn request(&self, session: &Session, message: Bytes) -> Result<Answer, UpstreamProblem> {
         let began = Instant::now();
         let opened = self.session(session).await?;
@@ -87,16 +88,26 @@ impl Upstream {
             return self.request_modern(session, message).await;
         }
         let response = self.post_request(session, &opened, message.clone()).await?;
-        if opened.id.is_none() {
-            return answer::of_request(response).await;
+        let asked = message.clone();
+        let envelope = Envelope::parse(&asked);
+        let (id, method) = envelope.as_ref().map_or(("null", ""), |it| (it.id(), it.method()));
+        let answer = match &opened.id {
+            Some(_) => answer::of_session_request(response, id).await?,
+            None => Some(answer::of_request(response).await?),
+        };
+        if let Some(answer) = answer {
+            // Who calls for a client of the modern era looks himself: the call is another one then.
+            let is_looked_at = !session.is_bridge() || ListKind::of_method(method).is_some();
+            if !(is_looked_at && self.is_modern_after_all(session, &answer).await) {
+                return Ok(answer);
+            }
+        } else {
+            self.forget(session, &opened).await;
         }
-        let envelope = Envelope::parse(&message);
-        let id = envelope.as_ref().map_or("null", Envelope::id);
-        if let Some(answer) = answer::of_session_request(response, id).await? {
-            return Ok(answer);
-        }
-        self.forget(session, &opened).await;
         let opened = self.session_since(session, began).await?;
+        if opened.modern {
+            return self.request_modern(session, message).await;
+        }
         let response = self.post_request(session, &opened, message).await?;
         answer::of_request(response).await
     }
@@ -162,6 +173,9 @@ impl Upstream {
             | Err(
                 UpstreamProblem::Status(400..=499) | UpstreamProblem::NotMcp | UpstreamProblem::Redacted,
             )) => {
+                if refused.as_ref().is_ok_and(|whole| is_of_the_modern_era(&whole.message)) {
+                    self.forget_era();
+                }
                 return match self.initialize_modern(&message).await? {
                     Some(made) => Ok(made),
                     None => Ok((refused?, None)),

@@ -19,8 +19,10 @@ use super::own_events::OwnEvents;
 use super::resource_index::ResourceIndex;
 use super::server_requests::ServerRequests;
 
-/// Subscriptions of one session.
+/// Subscriptions of one session that are remembered.
 const MAX_SUBSCRIPTIONS: usize = 1000;
+/// Bytes of their URIs together.
+const SUBSCRIBED_BYTES: usize = 256 << 10;
 
 /// The memory of one session.
 #[derive(Default)]
@@ -69,7 +71,8 @@ impl WorkspaceSession {
     /// Remembers a subscription.
     pub(super) fn subscribe(&self, subscription: Subscription) {
         let mut subscriptions = unpoisoned(&self.subscriptions);
-        if subscriptions.len() < MAX_SUBSCRIPTIONS {
+        let bytes: usize = subscriptions.iter().map(|one| one.uri.len()).sum();
+        if subscriptions.len() < MAX_SUBSCRIPTIONS && bytes + subscription.uri.len() <= SUBSCRIBED_BYTES {
             subscriptions.insert(subscription);
         }
         drop(subscriptions);
@@ -227,6 +230,9 @@ mod tests {
         session.subscribe(subscription(false));
         assert!(!session.is_bare("a", "x:1") && !session.is_bare("b", "x:1"));
         assert_eq!(session.subscriptions("a"), ["x:1".to_owned()].into());
+        let long = Subscription { uri: "x".repeat(SUBSCRIBED_BYTES), ..subscription(false) };
+        session.subscribe(long);
+        assert_eq!(session.subscriptions("a").len(), 1, "too long");
         session.unsubscribe("a", "x:1");
         assert!(session.subscriptions("a").is_empty() && !session.is_bare("a", "x:1"));
     }

@@ -18,7 +18,6 @@ use super::scoped_listen::{heard, of_tools};
 use super::{CACHED, MODERN_VERSION, SERVER_INFO};
 use crate::server::body::AnswerBody;
 use crate::server::gateway::addressing::{has_cursor, is_addressed};
-use crate::server::gateway::answer::Answer;
 use crate::server::gateway::call_record::CallRecord;
 use crate::server::gateway::calling::MAX_STARTS;
 use crate::server::gateway::capabilities::Capabilities;
@@ -106,7 +105,8 @@ impl Gateway {
         let body = if is_limited && method == LISTEN {
             of_tools(asked.envelope, &asked.body)
         } else {
-            Some(asked.body.clone())
+            // Tasks are asked for with methods that a limited token has not.
+            Some(if is_limited { without_tasks(&asked.body) } else { asked.body.clone() })
         };
         let Some(body) = body else { return failure(id, INVALID_PARAMS, NO_NOTIFICATIONS) };
         let mut server = server.clone();
@@ -247,7 +247,7 @@ impl Gateway {
             if matches!(answered, Err(UpstreamProblem::Outdated)) {
                 return Err(UpstreamProblem::Outdated);
             }
-            let answered = answered.map(Answer::of_one_server);
+            let answered = answered.map(|answer| answer.of_one_server(asked.envelope.id()));
             let response = self.passage(asked, upstream).answer(answered).await;
             let is_read = asked.envelope.method() == "resources/read";
             return Ok(if is_read { for_one_token(response) } else { response });

@@ -18,7 +18,7 @@ use super::speak::with_meta;
 use crate::server::gateway::answer::{self, Answer};
 use crate::server::gateway::listing::own_request_id;
 use crate::server::gateway::message::Envelope;
-use crate::server::gateway::problem::UpstreamProblem;
+use crate::server::gateway::problem::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, UpstreamProblem};
 use crate::server::gateway::sessions::Session;
 use crate::server::gateway::upstream::Upstream;
 
@@ -88,9 +88,13 @@ impl Upstream {
     /// Whether a server that was taken for one of the legacy era is none: it refused a request,
     /// before it ran, in words that only the modern era has. Then what is known of it is the
     /// truth from here on.
-    pub(super) async fn is_modern_after_all(&self, session: &Session, refusal: &Answer) -> bool {
+    pub(in crate::server::gateway) async fn is_modern_after_all(
+        &self,
+        session: &Session,
+        refusal: &Answer,
+    ) -> bool {
         let Answer::Whole(_, body) = refusal else { return false };
-        if !matches!(answer::error_code(body), Some(HEADER_MISMATCH | UNSUPPORTED_VERSION)) {
+        if !is_of_the_modern_era(body) {
             return false;
         }
         self.forget_era();
@@ -131,7 +135,13 @@ impl Upstream {
         }
         let whole = match answered {
             Ok(Answer::Stream(response)) => answer::read_answer(*response, DISCOVER_LIMIT).await,
-            Ok(Answer::Whole(..)) => return Ok((None, KEPT_FOR)),
+            Ok(Answer::Whole(_, body)) => {
+                let knows_no_such_method = matches!(
+                    answer::error_code(&body),
+                    Some(METHOD_NOT_FOUND | INVALID_REQUEST | INVALID_PARAMS)
+                );
+                return Ok((None, if knows_no_such_method { KEPT_FOR } else { DOUBTED_AFTER }));
+            }
             Err(problem) => Err(problem),
         };
         match whole {
@@ -139,13 +149,21 @@ impl Upstream {
             // No word of JSON-RPC in it: a server that is not well or not there, or that does not
             // know the request.
             Err(problem @ UpstreamProblem::Status(429 | 502..=504)) => Err(problem),
-            Err(UpstreamProblem::Status(404 | 500..) | UpstreamProblem::Cut) => Ok((None, DOUBTED_AFTER)),
-            Err(UpstreamProblem::Status(_) | UpstreamProblem::NotMcp | UpstreamProblem::Redacted) => {
-                Ok((None, KEPT_FOR))
-            }
+            Err(
+                UpstreamProblem::Status(404 | 500..)
+                | UpstreamProblem::Cut
+                | UpstreamProblem::NotMcp
+                | UpstreamProblem::Redacted,
+            ) => Ok((None, DOUBTED_AFTER)),
+            Err(UpstreamProblem::Status(_)) => Ok((None, KEPT_FOR)),
             Err(problem) => Err(problem),
         }
     }
+}
+
+/// Whether a refusal says what only servers of the modern era say, before they do anything.
+pub(in crate::server::gateway) fn is_of_the_modern_era(refusal: &[u8]) -> bool {
+    matches!(answer::error_code(refusal), Some(HEADER_MISMATCH | UNSUPPORTED_VERSION))
 }
 
 fn is_modern(message: &[u8]) -> bool {

@@ -36,7 +36,7 @@ mod wanted_input;
 
 pub(super) use bridge_sessions::BridgeSessions;
 pub(super) use client_capabilities::of_initialize;
-pub(super) use discover::Eras;
+pub(super) use discover::{Eras, is_of_the_modern_era};
 pub(super) use hearing::Hearing;
 pub(super) use input_required::InputRequired;
 pub(super) use modern_call::ModernCall;

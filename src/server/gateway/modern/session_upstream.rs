@@ -204,6 +204,10 @@ impl Upstream {
             self.forget_era();
             let slot = session.slot(&self.server.id);
             slot.lock().await.take_if(|opened| opened.modern);
+            if matches!(self.discovered().await, Ok(None)) {
+                // It refused what it does not know any more, and is asked anew in its own era.
+                return Err(UpstreamProblem::Outdated);
+            }
         }
         Ok(answer)
     }
