@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
 
-use super::event_splitter::{Fields, rewritten};
+use super::event_splitter::{BYTE_ORDER_MARK, Fields, rewritten};
 use super::message::{Envelope, Kind, offset_in};
 use super::naming::{NameInMessage, Naming, member};
 use super::server_requests::Waiting;
@@ -52,8 +52,8 @@ impl Outward {
     fn message(&self, data: &[u8], awaited: Option<&str>) -> Said {
         let Ok(envelope) = Envelope::parse(data) else {
             // Some clients read what cannot be read for sure: two ids, or several messages in one.
-            let is_empty = data.trim_ascii().is_empty();
-            return if is_empty { Said::AsItIs } else { self.leave_out("something that is no message") };
+            let is_harmless = is_no_message_to_anybody(data);
+            return if is_harmless { Said::AsItIs } else { self.leave_out("what may be a message") };
         };
         let known = &self.session.workspace;
         let param = |name| envelope.params().and_then(|params| member(params, name)).map(RawValue::get);
@@ -112,6 +112,18 @@ impl Outward {
         edits.extend(token.map(|token| (token, id)));
         spliced(data, &edits)
     }
+}
+
+/// Whether nobody takes this for a message: it is no JSON object and no array of them, or an object
+/// that has neither id nor method, whichever of several members counts.
+fn is_no_message_to_anybody(data: &[u8]) -> bool {
+    let text = data.strip_prefix(BYTE_ORDER_MARK).unwrap_or(data).trim_ascii_start();
+    let inside = text.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    if !inside.unwrap_or(text).starts_with(b"{") {
+        return true;
+    }
+    let members = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text);
+    members.is_ok_and(|members| ["id", "method"].iter().all(|name| !members.contains_key(*name)))
 }
 
 /// What a client gets of a message.
@@ -178,4 +190,26 @@ pub(super) fn is_same_id(one: &str, other: &str) -> bool {
             }
             (one, other) => one.is_some() && one == other,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_takes_for_a_message() {
+        for data in ["", " ", "ping", "7", "\"id\"", "[redacted]", "[1]", r#"{"progress":1}"#, "\\\\"] {
+            assert!(is_no_message_to_anybody(data.as_bytes()), "{data}");
+        }
+        for data in [
+            r#"{"id":1,"id":2,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"a","method":"b"}"#,
+            r#" [{"id":1}]"#,
+            r#"{"a":NaN,"id":1}"#,
+            "\u{feff}{\"id\":1}",
+            r#"{"i\u0064":1}"#,
+        ] {
+            assert!(!is_no_message_to_anybody(data.as_bytes()), "{data}");
+        }
+    }
 }
