@@ -2,7 +2,7 @@
 //! they refuse of the other era they refuse before it runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::harness::{Companion, Upstream};
 use crate::modern_era::ask;
 
 fn refusal(code: i32, id: &Value) -> Vec<u8> {
-    let error = json!({"code": code, "message": "not of this era", "data": {"supported": ["2026-07-28"]}});
+    let error = json!({"code": code, "message": "Bad Request: Server not initialized", "data": {"supported": ["2026-07-28"]}});
     let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
     http_answer("400 Bad Request", &[("Content-Type", "application/json")], &body)
 }
@@ -34,11 +34,7 @@ fn changing(is_modern: Arc<AtomicBool>) -> Upstream {
             return refusal(-32022, &message["id"]);
         }
         match request.method().as_str() {
-            "server/discover" => result(
-                request,
-                &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-                    "serverInfo": {"name": "s", "version": "2"}}),
-            ),
+            "server/discover" => discovered(request),
             "tools/list" => result(
                 request,
                 &json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private",
@@ -136,4 +132,60 @@ fn a_refusal_without_an_id_gets_it() {
     let answer = ask(&companion, &companion.token("default"), None, "tools/call", params, &[]);
     let error = (&answer.json()["id"], &answer.json()["error"]["code"]);
     assert_eq!((answer.status, error), (200, (&json!(7), &json!(-32000))), "{}", answer.text());
+}
+
+fn discovered(request: &Received) -> Vec<u8> {
+    result(
+        request,
+        &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+            "serverInfo": {"name": "s", "version": "2"}}),
+    )
+}
+
+/// The Python SDK answers errors of a tool's own with status 400 too.
+#[test]
+fn a_call_that_may_have_run_is_not_repeated() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let server = Upstream::start(move |request| match request.method().as_str() {
+        "tools/call" => {
+            count.fetch_add(1, Ordering::SeqCst);
+            let error = json!({"code": -32600, "message": "the tool ran and failed"});
+            let body = json!({"jsonrpc": "2.0", "id": request.json()["id"], "error": error}).to_string();
+            http_answer("400 Bad Request", &[("Content-Type", "application/json")], &body)
+        }
+        "server/discover" if count.load(Ordering::SeqCst) > 0 => {
+            http_answer("500 Internal Server Error", &[], "")
+        }
+        "server/discover" => discovered(request),
+        _ => mcp_answer(request),
+    });
+    let companion = Companion::start();
+    companion.add_server("s", &server.url());
+    let params = json!({"name": "s__echo", "arguments": {}});
+    let answer = json_rpc(&ask(&companion, &companion.token("default"), None, "tools/call", params, &[]));
+    assert_eq!((&answer["error"]["code"], runs.load(Ordering::SeqCst)), (&json!(-32600), 1), "{answer}");
+}
+
+/// Two releases behind one address, for one.
+#[test]
+fn a_server_that_changes_to_and_fro_is_not_followed() {
+    let (calls, turns) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let server = Upstream::start(move |request| match request.method().as_str() {
+        "tools/call" => {
+            count.fetch_add(1, Ordering::SeqCst);
+            refusal(-32000, &Value::Null)
+        }
+        "server/discover" if turns.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) => discovered(request),
+        "initialize" => refusal(-32022, &request.json()["id"]),
+        _ => refusal(-32601, &request.json()["id"]),
+    });
+    let companion = Companion::start();
+    companion.add_server("s", &server.url());
+    let token = companion.token("default");
+    let params = json!({"name": "s__echo", "arguments": {}});
+    assert!(json_rpc(&ask(&companion, &token, None, "tools/call", params, &[]))["error"].is_object());
+    assert!(companion.session(&token, None).call("s__echo")["error"].is_object());
+    assert!(calls.load(Ordering::SeqCst) <= 6, "{} calls of two", calls.load(Ordering::SeqCst));
 }

@@ -160,7 +160,7 @@ fn is_about_the_request(body: &[u8], id: &str) -> bool {
 
 /// Whether a refusal says that there is no such session, or none at all: in a JSON-RPC error, an event
 /// with one, or plain words.
-fn speaks_of_a_lost_session(body: &[u8]) -> bool {
+pub(super) fn speaks_of_a_lost_session(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Error {
         code: i32,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::answer;
 use super::calls_under_way::CallUnderWay;
-use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer};
+use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer, single_messages};
 use super::input_rounds::Round;
 use super::message::{Envelope, Kind};
 use super::modern::{InputRequired, Marker, Unasked, WantedInput};
@@ -226,7 +226,7 @@ impl EventRelay {
                 Ok(Ok(piece)) => {
                     let parts = splitter.push(&piece);
                     let has_room = self.has_room_for(splitter.held());
-                    for part in parts {
+                    for part in parts.into_iter().flat_map(single_messages) {
                         self.pass(part).await;
                     }
                     if !splitter.is_passing() {

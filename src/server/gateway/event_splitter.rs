@@ -2,7 +2,10 @@
 //! can be looked at before it is passed on. An event that is too long to be held passes in
 //! pieces, unseen; but for answers, which need no translation, that is a longer one.
 
+use serde_json::value::RawValue;
+
 use super::long_message::begins_as_answer;
+use super::message::Envelope;
 
 /// Longest answer that is held, in bytes.
 const EVENT_LIMIT: usize = 1 << 20;
@@ -221,6 +224,26 @@ pub(super) fn rewritten(event: &[u8], data: Option<&[u8]>, id_prefix: &str) -> V
     new
 }
 
+/// An event with several messages in it (a batch of 2025-03-26) as one for each; others as they are.
+pub(super) fn single_messages(part: Part) -> Vec<Part> {
+    let Part::Event(held) = &part else { return vec![part] };
+    let Some(data) = Fields::of(held).data.filter(|data| data.trim_ascii_start().starts_with(b"[")) else {
+        return vec![part];
+    };
+    let messages = serde_json::from_slice::<Vec<&RawValue>>(&data).unwrap_or_default();
+    if messages.is_empty()
+        || messages.iter().any(|message| Envelope::parse(message.get().as_bytes()).is_err())
+    {
+        return vec![part];
+    }
+    let split = messages.iter().enumerate().map(|(number, message)| match number {
+        // The id of the event and the like stay with the first.
+        0 => rewritten(held, Some(message.get().as_bytes()), ""),
+        _ => event(message.get().as_bytes()),
+    });
+    split.map(Part::Event).collect()
+}
+
 /// An event of the gateway's own.
 pub(super) fn event(data: &[u8]) -> Vec<u8> {
     [b"event: message\n", data_lines(data).as_slice(), b"\n\n"].concat()
@@ -310,6 +333,19 @@ mod tests {
         let parts = splitter.push(b"\ndata: z\n\n");
         assert_eq!(parts, [Part::Piece(b"\n".to_vec()), Part::Event(b"data: z\n\n".to_vec())]);
         assert!(!splitter.is_passing());
+    }
+
+    #[test]
+    fn a_batch_is_split() {
+        let (one, two) = (r#"{"jsonrpc":"2.0","method":"a"}"#, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+        let split = |text: String| events(single_messages(Part::Event(text.into_bytes())));
+        let expected = [format!("id: 7\ndata: {one}\n\n"), format!("event: message\ndata: {two}\n\n")];
+        assert_eq!(split(format!("id: 7\ndata: [{one}, {two}]\n\n")), expected.map(String::into_bytes));
+        for other in
+            [format!("data: {two}\n\n"), format!("data: [{two},7]\n\n"), "data: [redacted]\n\n".to_owned()]
+        {
+            assert_eq!(split(other.clone()), [other.into_bytes()]);
+        }
     }
 
     #[test]

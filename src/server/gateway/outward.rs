@@ -165,7 +165,9 @@ pub(super) fn spliced(message: &[u8], edits: &[(&str, String)]) -> Option<Vec<u8
 pub(super) fn with_id(event: Vec<u8>, fields: Fields, id: &str) -> (Vec<u8>, Fields) {
     let changed = fields.data.as_deref().and_then(|data| {
         let answer = Envelope::parse(data).ok().filter(|it| it.kind() == Kind::Response && it.id() != id)?;
-        let data = spliced(data, &[(answer.id(), id.to_owned())]).filter(|_| is_same_id(answer.id(), id))?;
+        // Servers that refuse a request before they read it write null.
+        let is_own = is_same_id(answer.id(), id) || answer.error().is_some() && answer.id() == "null";
+        let data = spliced(data, &[(answer.id(), id.to_owned())]).filter(|_| is_own)?;
         Some(rewritten(&event, Some(&data), ""))
     });
     match changed {

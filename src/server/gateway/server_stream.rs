@@ -76,6 +76,8 @@ struct Feed {
     is_aside: bool,
     last_id: Option<HeaderValue>,
     retry: Duration,
+    /// How often nothing came for too long.
+    quiet_times: u32,
 }
 
 /// Which stream is opened.
@@ -103,7 +105,18 @@ impl ServerStream {
             Wanted::Rest(after) => (true, Some(after)),
         };
         let (kept, retry) = (Rc::clone(&upstream), DEFAULT_RETRY);
-        let feed = Feed { gateway, caller, session, slug, events, upstream: kept, is_aside, last_id, retry };
+        let feed = Feed {
+            gateway,
+            caller,
+            session,
+            slug,
+            events,
+            upstream: kept,
+            is_aside,
+            last_id,
+            retry,
+            quiet_times: 0,
+        };
         let task = tokio::task::spawn_local(feed.run(server)).abort_handle();
         Self { task, server_id, upstream }
     }
@@ -187,13 +200,16 @@ impl Feed {
     /// held is left out: it could not be told apart from another server's events.
     async fn copy(&mut self, outward: &Outward, mut events: UnaskedEvents<'_>) -> bool {
         let (mut fruitful, mut is_answered) = (false, false);
-        let limit = if self.is_aside { QUIET_TIME } else { Duration::MAX };
+        let limit = QUIET_TIME * (1 << self.quiet_times.min(MAX_DOUBLINGS));
+        let limit = if self.is_aside { limit } else { Duration::MAX };
         loop {
             let part = match tokio::time::timeout(limit, events.next()).await {
                 Ok(Some(Ok(part))) => part,
                 Ok(_) => break,
                 Err(_) => {
-                    // It may have no more to say now: asked again soon, and no failure.
+                    // It may have no more to say now: asked again soon, which is no failure, but more
+                    // and more seldom.
+                    self.quiet_times += 1;
                     fruitful = true;
                     break;
                 }

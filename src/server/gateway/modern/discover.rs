@@ -66,6 +66,12 @@ impl Eras {
         }
     }
 
+    /// Whether what is known is more than a doubt.
+    fn is_sure(&self, server_id: &str) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(server_id).is_some_and(|known| known.until > Instant::now() + DOUBTED_AFTER)
+    }
+
     fn forget(&self, server_id: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(server_id);
     }
@@ -107,6 +113,12 @@ impl Upstream {
         true
     }
 
+    /// Whether the server said in so many words that it speaks the legacy era only.
+    pub(super) async fn is_surely_legacy(&self) -> bool {
+        let is_legacy = matches!(self.discovered().await, Ok(None));
+        is_legacy && self.eras().is_sure(&self.server.id)
+    }
+
     /// Forgets what is known of the server's era: it was not as expected.
     pub(in crate::server::gateway) fn forget_era(&self) {
         self.eras().forget(&self.server.id);
@@ -139,7 +151,7 @@ impl Upstream {
                 let knows_no_such_method = matches!(
                     answer::error_code(&body),
                     Some(METHOD_NOT_FOUND | INVALID_REQUEST | INVALID_PARAMS)
-                );
+                ) || answer::speaks_of_a_lost_session(&body);
                 return Ok((None, if knows_no_such_method { KEPT_FOR } else { DOUBTED_AFTER }));
             }
             Err(problem) => Err(problem),

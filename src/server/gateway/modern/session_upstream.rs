@@ -21,7 +21,7 @@ use crate::server::gateway::inward::LOG_LEVELS;
 use crate::server::gateway::listing::{LIST_TIME, own_request_id};
 use crate::server::gateway::message::Envelope;
 use crate::server::gateway::naming::{NameInMessage, member};
-use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem, rpc_error};
+use crate::server::gateway::problem::{INVALID_PARAMS, METHOD_NOT_FOUND, UpstreamProblem, rpc_error};
 use crate::server::gateway::sessions::{Session, UpstreamSession};
 use crate::server::gateway::upstream::Upstream;
 
@@ -204,8 +204,12 @@ impl Upstream {
             self.forget_era();
             let slot = session.slot(&self.server.id);
             slot.lock().await.take_if(|opened| opened.modern);
-            if matches!(self.discovered().await, Ok(None)) {
-                // It refused what it does not know any more, and is asked anew in its own era.
+            // It refused what it does not know any more, and is asked anew in its own era. What else is
+            // refused with this status may have run; and a server that changes to and fro is not followed.
+            let is_unread =
+                answer::error_code(body) == Some(METHOD_NOT_FOUND) || answer::speaks_of_a_lost_session(body);
+            if is_unread && self.is_surely_legacy().await && session.workspace.may_change_era(&self.server.id)
+            {
                 return Err(UpstreamProblem::Outdated);
             }
         }
