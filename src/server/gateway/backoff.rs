@@ -79,6 +79,10 @@ impl Backoff {
 
     fn answered(&self, server_id: &str, part: Part, token_id: &str) {
         let mut failing = self.failing();
+        if failing.is_empty() {
+            // With each call, and mostly.
+            return;
+        }
         for key in keys(server_id, part, token_id) {
             failing.remove(&key);
         }
