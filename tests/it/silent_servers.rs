@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::McpSession;
 use crate::harness::companion::Companion;
 use crate::harness::program::until;
 use crate::harness::upstream::{Received, Upstream, http_answer, json_answer, mcp_answer};
@@ -59,14 +60,30 @@ const LISTS: [(&str, &str); 4] = [
     ("resources/templates/list", "resourceTemplates"),
 ];
 
+/// A server that can fall silent beside one that does not, and a client's session with both.
+struct Scene {
+    silent: Arc<AtomicBool>,
+    good: Upstream,
+    quiet: Upstream,
+    session: McpSession,
+    _companion: Companion,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let silent = Arc::new(AtomicBool::new(false));
+        let (good, quiet) = (with_everything(Arc::default()), with_everything(Arc::clone(&silent)));
+        let companion = Companion::start();
+        companion.add_server("good", &good.url());
+        companion.add_server("quiet", &quiet.url());
+        let session = companion.session(&companion.token("default"), None);
+        Self { silent, good, quiet, session, _companion: companion }
+    }
+}
+
 #[test]
 fn one_that_falls_silent_costs_one_wait_and_no_more() {
-    let silent = Arc::new(AtomicBool::new(false));
-    let (good, quiet) = (with_everything(Arc::default()), with_everything(Arc::clone(&silent)));
-    let companion = Companion::start();
-    companion.add_server("good", &good.url());
-    companion.add_server("quiet", &quiet.url());
-    let session = companion.session(&companion.token("default"), None);
+    let Scene { silent, session, .. } = &Scene::set();
     let count = |(method, member): (&str, &str)| {
         session.rpc(method, &json!({}))["result"][member].as_array().unwrap().len()
     };
@@ -88,12 +105,7 @@ fn one_that_falls_silent_costs_one_wait_and_no_more() {
 
 #[test]
 fn what_a_client_says_to_all_does_not_wait_for_a_silent_server() {
-    let silent = Arc::new(AtomicBool::new(false));
-    let (good, quiet) = (with_everything(Arc::default()), with_everything(Arc::clone(&silent)));
-    let companion = Companion::start();
-    companion.add_server("good", &good.url());
-    companion.add_server("quiet", &quiet.url());
-    let session = companion.session(&companion.token("default"), None);
+    let Scene { silent, session, good, quiet, .. } = &Scene::set();
     session.tools();
     // It is not known yet that it fell silent.
     silent.store(true, Ordering::SeqCst);
