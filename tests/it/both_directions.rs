@@ -158,10 +158,14 @@ fn changed_roots_and_the_log_level_reach_all_and_those_that_come_later() {
     }
     assert_eq!(session.rpc("logging/setLevel", &json!({"level": "warning"}))["result"], json!({}));
     for server in [&one, &two] {
+        let told = server.wait_for("the level", |one| one.method() == "logging/setLevel");
+        assert_eq!(told.json()["params"], json!({"level": "warning"}));
+        server.wait_for("the roots", |one| one.method() == "notifications/roots/list_changed");
+    }
+    for server in [&one, &two] {
         assert_eq!(server.received_of("notifications/roots/list_changed").len(), 1);
         assert_eq!(server.received_of("notifications/unheard-of").len(), 0);
         assert_eq!(server.received_of("logging/setLevel").len(), 1);
-        assert_eq!(server.received_of("logging/setLevel")[0].json()["params"], json!({"level": "warning"}));
     }
     // A session that opens later, here because a secret was set, is told too.
     companion.set("two", "TOKEN", "a-new-value");

@@ -131,6 +131,9 @@ impl Gateway {
         }
         note_subscription(session, envelope, &to);
         let call = Some(CallUnderWay::begin(session, &to.server.id, envelope));
+        if search.is_cancelled() {
+            return nothing();
+        }
         let opened = upstream.opened();
         let modern = ModernCall::of(session, opened.as_ref(), to.message, passing);
         let (gateway, caller, id) = (Arc::clone(self), Rc::clone(caller), id.to_owned());

@@ -69,8 +69,9 @@ impl Mark {
     /// Does the work, unless the request is taken back, and its server ends its answer late.
     pub(super) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            done = work => Some(done),
+            biased;
             () = self.0.is_over() => None,
+            done = work => Some(done),
         }
     }
 }
@@ -102,25 +103,20 @@ impl CallsUnderWay {
         unpoisoned(&self.0)
     }
 
-    fn all(&self, id: &str) -> Vec<Arc<Call>> {
-        self.table().calls.get(id).cloned().unwrap_or_default()
-    }
-
     fn find(&self, server_id: &str, id: &str) -> Option<Arc<Call>> {
         self.table().calls.get(id)?.iter().rfind(|call| call.server_id == server_id).cloned()
     }
 
-    /// The servers that have the request with this id.
-    pub(super) fn servers_of(&self, id: &str) -> Vec<String> {
-        self.all(id).iter().map(|call| call.server_id.clone()).collect()
-    }
-
-    /// The client takes a request back.
-    pub(super) fn cancel(&self, id: &str) {
-        for call in self.all(id) {
+    /// The client takes a request back. Returns the servers that have it: once their calls have heard
+    /// of it, they may be gone.
+    pub(super) fn cancel(&self, id: &str) -> Vec<String> {
+        let table = self.table();
+        let tell = |call: &Arc<Call>| {
             call.is_cancelled.store(true, Ordering::SeqCst);
             call.word.notify_waiters();
-        }
+            call.server_id.clone()
+        };
+        table.calls.get(id).into_iter().flatten().map(tell).collect()
     }
 
     /// Returns when the request with this id at a server is taken back; never if there is none.
@@ -298,7 +294,7 @@ mod tests {
             CallUnderWay::with_id(&session, server, id, token.map(str::to_owned))
         };
         let one = begin("a", "1", Some("7"));
-        assert_eq!(calls.servers_of("1"), ["a"]);
+        assert_eq!((calls.cancel("1"), calls.cancel("2")), (vec!["a".to_owned()], Vec::new()));
         assert!(calls.is_of("a", "1") && !calls.is_of("b", "1"));
         let before = Instant::now();
         assert!(!calls.progressed("b", "7") && one.silent_since(before) == before);

@@ -51,8 +51,7 @@ fn routed(session: &Session, envelope: &Envelope<'_>, body: &[u8]) -> Option<(Re
     }
     match envelope.method() {
         "notifications/cancelled" => {
-            let id = member(envelope.params()?, "requestId")?.get();
-            Some((Recipients::These(known.calls.servers_of(id)), Bytes::copy_from_slice(body)))
+            Some((Recipients::These(known.cancels(envelope)), Bytes::copy_from_slice(body)))
         }
         "notifications/progress" => {
             let raw = member(envelope.params()?, "progressToken")?.get();

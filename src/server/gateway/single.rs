@@ -135,6 +135,8 @@ impl Gateway {
                 Passage { gateway, caller, upstream, id, workspace: None, modern, call: Some(call) };
             return record.watch(passage.answer(answered).await);
         }
+        // Of the one server, which hears it in any case.
+        session.workspace.cancels(envelope);
         let notified = match Upstream::open(self, caller, server.clone(), passing) {
             Ok(upstream) => upstream.notify(session, body).await,
             Err(problem) => Err(problem),

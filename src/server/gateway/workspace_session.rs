@@ -159,19 +159,19 @@ impl WorkspaceSession {
         *unpoisoned(&self.log_level) = Some(level.to_owned());
     }
 
-    /// Takes what the client says to the gateway itself; whether that is all. A cancellation
-    /// goes on to the server besides, which may be one of the legacy era.
+    /// Takes what the client says to the gateway itself; whether that is all.
     pub(super) fn takes(&self, envelope: &Envelope<'_>, body: &Bytes) -> bool {
-        if envelope.kind() == Kind::Response {
-            return self.questions.answered(envelope, body);
+        envelope.kind() == Kind::Response && self.questions.answered(envelope, body)
+    }
+
+    /// If the client takes a request back with this notification: ends what waits for it. Returns the
+    /// servers that have it.
+    pub(super) fn cancels(&self, envelope: &Envelope<'_>) -> Vec<String> {
+        if envelope.method() != "notifications/cancelled" {
+            return Vec::new();
         }
-        if envelope.kind() == Kind::Notification
-            && envelope.method() == "notifications/cancelled"
-            && let Some(id) = envelope.params().and_then(|params| member(params, "requestId"))
-        {
-            self.calls.cancel(id.get());
-        }
-        false
+        let id = envelope.params().and_then(|params| member(params, "requestId"));
+        id.map(|id| self.calls.cancel(id.get())).unwrap_or_default()
     }
 
     /// What the client can be asked for, as the modern era says it. `initialize` is what the
