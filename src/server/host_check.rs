@@ -2,9 +2,11 @@
 //! of its certificate and to those it was given, so that a web page that re-binds its own name
 //! to our address gets nothing (DNS rebinding).
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use hyper::header::{HOST, ORIGIN};
+use hyper::header::{HOST, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Uri};
 use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -17,10 +19,10 @@ use crate::domain::origin::is_loopback_host;
 
 /// The server's URL as the client addressed it, for `gateway_url` and `mcp_json`.
 #[derive(Debug, Clone)]
-pub(super) struct BaseUrl(pub(super) String);
+pub(super) struct BaseUrl(pub(super) Arc<str>);
 
 /// The address at which a connection arrived.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ArrivedAt(pub(super) IpAddr);
 
 /// Which names this listener answers to.
@@ -60,7 +62,7 @@ impl HostCheck {
             outside.ok_or_else(|| self.refusal())?
         };
         check_origin(headers, &own)?;
-        Ok(BaseUrl(own.as_str().trim_end_matches('/').to_owned()))
+        Ok(BaseUrl(own.as_str().trim_end_matches('/').into()))
     }
 
     fn is_own(&self, url: &Url, arrived: Option<ArrivedAt>) -> bool {
@@ -105,6 +107,33 @@ impl HostCheck {
     }
 }
 
+/// The last `Host` that was found good on a core: most requests carry the same.
+#[derive(Default)]
+pub(super) struct LastHost(RefCell<Option<(HeaderValue, Option<ArrivedAt>, BaseUrl)>>);
+
+impl LastHost {
+    /// As [`HostCheck::check`] does it; what was found good is not read again.
+    pub(super) fn check(
+        &self,
+        check: &HostCheck,
+        headers: &HeaderMap,
+        target: &Uri,
+        arrived: Option<ArrivedAt>,
+    ) -> Result<BaseUrl, ApiError> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let only = hosts.next().filter(|_| hosts.next().is_none());
+        let plain = only.filter(|_| !headers.contains_key(ORIGIN) && target.authority().is_none());
+        let Some(host) = plain else { return check.check(headers, target, arrived) };
+        let known = self.0.borrow().clone().filter(|(known, at, _)| known == host && *at == arrived);
+        if let Some((_, _, base)) = known {
+            return Ok(base);
+        }
+        let base = check.check(headers, target, arrived)?;
+        *self.0.borrow_mut() = Some((host.clone(), arrived, base.clone()));
+        Ok(base)
+    }
+}
+
 /// The URL of a `Host`, if that is a host with or without a port and nothing else.
 fn url_of(scheme: &str, host: &str) -> Option<Url> {
     let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
@@ -134,7 +163,7 @@ mod tests {
         let headers: HeaderMap = [(HOST, host.parse().unwrap())].into_iter().collect();
         let arrived = ArrivedAt(arrived.parse().unwrap());
         let answer = check.check(&headers, &"/healthz".parse().unwrap(), Some(arrived));
-        answer.map(|base| base.0).map_err(|error| error.status().as_u16())
+        answer.map(|base| base.0.to_string()).map_err(|error| error.status().as_u16())
     }
 
     fn allowed(names: &[&str]) -> Vec<AllowedHost> {

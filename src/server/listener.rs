@@ -34,6 +34,9 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
+/// A runtime that waits for nothing earlier than this need not be woken for a new time limit: it does
+/// that with a system call, which each call of a tool would make, and then finds nothing to do.
+const TICK: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -152,6 +155,7 @@ async fn work(
 ) {
     let core = Rc::new(Core::new(shared));
     let mut connections = JoinSet::new();
+    let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             socket = sockets.recv() => {
@@ -163,6 +167,7 @@ async fn work(
                 });
             }
             Some(_) = connections.join_next() => {}
+            _ = tick.tick(), if !connections.is_empty() => {}
         }
     }
     core.shared.gateway.stop_listening();

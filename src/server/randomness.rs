@@ -1,6 +1,9 @@
 //! Random bytes from the operating system. A source that fails means that the
 //! operation fails: nothing is ever sealed or issued with a weak stand-in.
 
+use std::cell::RefCell;
+
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// The system gave no random bytes.
@@ -33,9 +36,39 @@ pub fn random_base62(count: usize) -> Result<Zeroizing<String>, RandomnessFailed
     Ok(text)
 }
 
+/// Ids of requests that are drawn at once.
+const IDS_AT_ONCE: usize = 64;
+
+/// Ids for the requests of one core, drawn from the system for many at once: asking it for each costs
+/// as much as a read of the store. They are told to everybody.
+#[derive(Default)]
+pub(super) struct RequestIds(RefCell<Vec<[u8; 16]>>);
+
+impl RequestIds {
+    /// The next one: a random UUID.
+    pub(super) fn next(&self) -> Uuid {
+        let mut drawn = self.0.borrow_mut();
+        if drawn.is_empty() {
+            let mut bytes = [0; IDS_AT_ONCE * 16];
+            if fill_random(&mut bytes).is_ok() {
+                drawn.extend(bytes.as_chunks::<16>().0);
+            }
+        }
+        drawn.pop().map_or_else(Uuid::new_v4, |bytes| uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_requests_differ() {
+        let ids = RequestIds::default();
+        let drawn: std::collections::HashSet<Uuid> = (0..IDS_AT_ONCE * 3).map(|_| ids.next()).collect();
+        assert_eq!(drawn.len(), IDS_AT_ONCE * 3);
+        assert!(drawn.iter().all(|id| id.get_version_num() == 4));
+    }
 
     #[test]
     fn every_character_comes_up() {

@@ -11,7 +11,6 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tower_service::Service;
-use uuid::Uuid;
 
 use super::access_log::AccessLine;
 use super::admin;
@@ -20,8 +19,9 @@ use super::error::ApiError;
 use super::gateway::address_policy::AddressPolicy;
 use super::gateway::{Gateway, UpstreamPool};
 use super::health;
-use super::host_check::{self, ArrivedAt, HostCheck};
+use super::host_check::{ArrivedAt, BaseUrl, HostCheck, LastHost};
 use super::metrics;
+use super::randomness::RequestIds;
 use super::response::{RequestId, error_answer, json_answer};
 use super::startup::Project;
 use crate::api::error::ErrorCode;
@@ -63,11 +63,18 @@ impl Shared {
 pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
     pub(super) pool: Rc<UpstreamPool>,
+    last_host: LastHost,
+    request_ids: RequestIds,
 }
 
 impl Core {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, pool: Rc::new(UpstreamPool::default()) }
+        Self {
+            shared,
+            pool: Rc::new(UpstreamPool::default()),
+            last_host: LastHost::default(),
+            request_ids: RequestIds::default(),
+        }
     }
 }
 
@@ -77,7 +84,7 @@ pub(super) async fn answer(
     head: Result<bool, ApiError>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let request_id = RequestId(Uuid::new_v4().simple().to_string());
+    let request_id = RequestId(core.request_ids.next().simple().to_string());
     let (method, kind) = (method_name(request.method()), kind_of(request.uri().path()));
     let line = AccessLine::begin(&request_id, method, kind);
     let stays_open = matches!(head, Ok(true));
@@ -128,7 +135,8 @@ async fn route(
     request_id: &RequestId,
 ) -> Result<Response<AnswerBody>, ApiError> {
     let arrived = request.extensions().get::<ArrivedAt>().copied();
-    let base_url = core.shared.hosts.check(request.headers(), request.uri(), arrived)?;
+    let (hosts, headers) = (&core.shared.hosts, request.headers());
+    let base_url = core.last_host.check(hosts, headers, request.uri(), arrived)?;
     match kind_of(request.uri().path()) {
         // On the heap: it is as large as all that a call can take.
         "gateway" => Ok(Box::pin(core.shared.gateway.answer(&core.pool, request, request_id)).await),
@@ -146,7 +154,7 @@ async fn admin_answer(
     core: &Core,
     request: Request<Incoming>,
     request_id: &RequestId,
-    base_url: host_check::BaseUrl,
+    base_url: BaseUrl,
 ) -> Result<Response<AnswerBody>, ApiError> {
     core.shared.project.authenticator.admin(request.headers()).await?;
     refuse_other_content(&request)?;

@@ -17,6 +17,6 @@ pub(super) async fn validate(
         project_id: project.row.id.clone(),
         project_name: project.row.name.clone(),
         slug: project.row.name.clone(),
-        url: base.0,
+        url: base.0.to_string(),
     })
 }

@@ -41,7 +41,10 @@ pub(super) fn redact_headers(
     headers: &mut HeaderMap,
     spared: impl Fn(&HeaderName) -> bool,
 ) -> Result<(), Unfilterable> {
-    let may_hold_one = |value: &HeaderValue| value.len() >= SHORTEST_REDACTED_VALUE;
+    let starts = secrets.starts();
+    let may_hold_one = |value: &HeaderValue| {
+        value.len() >= SHORTEST_REDACTED_VALUE && starts.next_candidate(value.as_bytes(), 0) < value.len()
+    };
     for (_, value) in headers.iter_mut().filter(|(name, value)| may_hold_one(value) && !spared(name)) {
         let before = Bytes::copy_from_slice(value.as_bytes());
         let mut filter = Filter::new(Rc::clone(secrets));

@@ -1,6 +1,8 @@
 //! Statements on MCP servers. A server and its secrets come in one read, so a call never
 //! sees half of a change.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::secrets;
@@ -14,6 +16,8 @@ const WITH_SECRETS: &str =
     FROM mcp_servers s
     LEFT JOIN mcp_workspace_secrets k ON k.server_id = s.id AND k.workspace_id = s.workspace_id
     WHERE s.workspace_id = ?1";
+/// Asked at each call.
+static ONE: LazyLock<String> = LazyLock::new(|| format!("{WITH_SECRETS} AND s.slug = ?2 ORDER BY k.name"));
 /// The first column that belongs to the secret.
 const FIRST_SECRET_COLUMN: usize = 10;
 
@@ -27,8 +31,7 @@ pub(super) fn one(
     workspace_id: &str,
     slug: &ServerSlug,
 ) -> Result<Option<ServerRow>, StoreError> {
-    let mut statement =
-        connection.prepare_cached(&format!("{WITH_SECRETS} AND s.slug = ?2 ORDER BY k.name"))?;
+    let mut statement = connection.prepare_cached(&ONE)?;
     Ok(collect(statement.query([workspace_id, slug.as_str()])?)?.pop())
 }
 

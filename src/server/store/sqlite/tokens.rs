@@ -1,5 +1,7 @@
 //! Statements on workspace tokens.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::server::clock::Millis;
@@ -7,6 +9,9 @@ use crate::server::store::{StoreError, TokenLimits, TokenRow, WriteError};
 
 const COLUMNS: &str = "SELECT t.id, t.workspace_id, w.slug, t.name, t.token_hash, t.created_at, t.expires_at,
     t.last_used_at, t.revoked_at, t.rate_limit, t.servers, t.tools FROM workspace_tokens t JOIN workspaces w ON w.id = t.workspace_id";
+
+/// Asked at each call.
+static ONE: LazyLock<String> = LazyLock::new(|| format!("{COLUMNS} WHERE t.id = ?1"));
 
 fn read(row: &Row<'_>) -> Result<TokenRow, rusqlite::Error> {
     Ok(TokenRow {
@@ -24,7 +29,7 @@ fn read(row: &Row<'_>) -> Result<TokenRow, rusqlite::Error> {
 }
 
 pub(super) fn one(connection: &Connection, id: &str) -> Result<Option<TokenRow>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE t.id = ?1"))?;
+    let mut statement = connection.prepare_cached(&ONE)?;
     Ok(statement.query_row([id], read).optional()?)
 }
 
