@@ -239,4 +239,29 @@ mod tests {
         assert_eq!(at("localhost:8787"), Ok("http://localhost:8787".to_owned()));
         assert_eq!((at("other.example:80"), at("evil.example")), (Err(403), Err(403)));
     }
+
+    #[test]
+    fn a_host_that_was_good_makes_nothing_else_good() {
+        let (check, last) = (HostCheck::new(None, Vec::new()), LastHost::default());
+        let ask = |host: &str, origin: Option<&str>, target: &str, arrived: &str| {
+            let mut headers: HeaderMap =
+                host.split_whitespace().map(|one| (HOST, one.parse().unwrap())).collect();
+            headers.extend(origin.map(|origin| (ORIGIN, origin.parse().unwrap())));
+            let arrived = ArrivedAt(arrived.parse().unwrap());
+            let answer = last.check(&check, &headers, &target.parse().unwrap(), Some(arrived));
+            answer.map(|base| base.0.to_string()).map_err(|error| error.status().as_u16())
+        };
+        let good = || ask("192.0.2.7:1", None, "/x", "192.0.2.7");
+        for _ in 0..2 {
+            assert_eq!(good(), Ok("http://192.0.2.7:1".to_owned()));
+            assert_eq!(ask("evil.example", None, "/x", "192.0.2.7"), Err(403));
+            assert_eq!(good(), Ok("http://192.0.2.7:1".to_owned()));
+            assert_eq!(ask("192.0.2.7:1", None, "/x", "192.0.2.8"), Err(403));
+            assert_eq!(ask("192.0.2.7:1", Some("http://evil.example"), "/x", "192.0.2.7"), Err(403));
+            assert_eq!(ask("192.0.2.7:1", None, "http://evil.example/x", "192.0.2.7"), Err(400));
+            assert_eq!(ask("", None, "/x", "192.0.2.7"), Err(400));
+            assert_eq!(ask("192.0.2.7:1 192.0.2.7:1", None, "/x", "192.0.2.7"), Err(400));
+            assert_eq!(ask("127.0.0.1:2", None, "/x", "127.0.0.1"), Ok("http://127.0.0.1:2".to_owned()));
+        }
+    }
 }

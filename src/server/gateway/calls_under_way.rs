@@ -346,6 +346,10 @@ mod tests {
         call.is_at_a_modern_server();
         assert_eq!(call.mark().unless_cancelled(std::future::pending::<()>()).await, None);
         assert_eq!(began.elapsed(), GRACE, "at once");
+        for _ in 0..20 {
+            let answer = call.mark().unless_cancelled(std::future::ready(())).await;
+            assert_eq!(answer, None, "also if it comes in the same moment");
+        }
         assert_eq!(wait("2").await, Err(UpstreamProblem::TimedOut), "one that is not noted");
     }
 }
