@@ -129,7 +129,9 @@ impl LastHost {
             return Ok(base);
         }
         let base = check.check(headers, target, arrived)?;
-        *self.0.borrow_mut() = Some((host.clone(), arrived, base.clone()));
+        // A copy: the header itself holds on to all that was read with it.
+        let host = HeaderValue::from_bytes(host.as_bytes()).ok();
+        *self.0.borrow_mut() = host.map(|host| (host, arrived, base.clone()));
         Ok(base)
     }
 }

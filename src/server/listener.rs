@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 use super::connections::{ConnectionLimits, Connections, Place, StallGuard};
@@ -156,6 +157,8 @@ async fn work(
     let core = Rc::new(Core::new(shared));
     let mut connections = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
+    // Seconds without a connection are not made up for.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             socket = sockets.recv() => {

@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::mcp::json_rpc;
+use crate::harness::program::until;
 use crate::harness::upstream::{Received, http_answer, json_answer, mcp_answer};
 use crate::harness::{Companion, Upstream};
 use crate::modern_era::ask;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn refusal(code: i32, id: &Value) -> Vec<u8> {
     let error = json!({"code": code, "message": "Bad Request: Server not initialized", "data": {"supported": ["2026-07-28"]}});
@@ -142,29 +146,98 @@ fn discovered(request: &Received) -> Vec<u8> {
     )
 }
 
-/// The Python SDK answers errors of a tool's own with status 400 too.
+/// The Python SDK answers errors of a tool's own with status 400 too, in words that may be about
+/// anything; and what a server does not say in JSON-RPC says nothing of its era.
 #[test]
 fn a_call_that_may_have_run_is_not_repeated() {
-    let runs = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&runs);
-    let server = Upstream::start(move |request| match request.method().as_str() {
-        "tools/call" => {
-            count.fetch_add(1, Ordering::SeqCst);
-            let error = json!({"code": -32600, "message": "the tool ran and failed"});
-            let body = json!({"jsonrpc": "2.0", "id": request.json()["id"], "error": error}).to_string();
-            http_answer("400 Bad Request", &[("Content-Type", "application/json")], &body)
-        }
-        "server/discover" if count.load(Ordering::SeqCst) > 0 => {
-            http_answer("500 Internal Server Error", &[], "")
-        }
-        "server/discover" => discovered(request),
-        _ => mcp_answer(request),
-    });
-    let companion = Companion::start();
-    companion.add_server("s", &server.url());
-    let params = json!({"name": "s__echo", "arguments": {}});
-    let answer = json_rpc(&ask(&companion, &companion.token("default"), None, "tools/call", params, &[]));
-    assert_eq!((&answer["error"]["code"], runs.load(Ordering::SeqCst)), (&json!(-32600), 1), "{answer}");
+    let page = [("Content-Type", "text/html")];
+    let later = [
+        (
+            -32600,
+            "the tool ran and failed",
+            http_answer(
+                "400 Bad Request",
+                &[],
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no such method"}}"#,
+            ),
+        ),
+        (
+            -32000,
+            "the browser session was closed after the payment",
+            http_answer("400 Bad Request", &page, "<html>"),
+        ),
+        (-32000, "the session was closed", http_answer("405 Method Not Allowed", &page, "<html>")),
+        (-32000, "the session was closed", http_answer("500 Internal Server Error", &[], "")),
+    ];
+    for (code, words, later) in later {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&runs);
+        let server = Upstream::start(move |request| match request.method().as_str() {
+            "tools/call" => {
+                count.fetch_add(1, Ordering::SeqCst);
+                let error = json!({"code": code, "message": words});
+                let body = json!({"jsonrpc": "2.0", "id": request.json()["id"], "error": error}).to_string();
+                http_answer("400 Bad Request", &[("Content-Type", "application/json")], &body)
+            }
+            "server/discover" if count.load(Ordering::SeqCst) > 0 => later.clone(),
+            "server/discover" => discovered(request),
+            _ => mcp_answer(request),
+        });
+        let companion = Companion::start();
+        companion.add_server("s", &server.url());
+        let params = json!({"name": "s__echo", "arguments": {}});
+        let answer = json_rpc(&ask(&companion, &companion.token("default"), None, "tools/call", params, &[]));
+        assert_eq!((&answer["error"]["code"], runs.load(Ordering::SeqCst)), (&json!(code), 1), "{answer}");
+    }
+}
+
+/// All of them are refused before they run, and all are made in the other era.
+#[test]
+fn calls_side_by_side_survive_a_change_of_the_era() {
+    const CALLS: usize = 6;
+    for is_legacy_client in [false, true] {
+        let is_modern = Arc::new(AtomicBool::new(true));
+        let inner = changing(Arc::clone(&is_modern));
+        let (address, arrived, switch) = (inner.address, AtomicUsize::new(0), Arc::clone(&is_modern));
+        let server = Upstream::start(move |request| {
+            let version = request.values("MCP-Protocol-Version").concat();
+            if request.method() == "tools/call" && version == "2026-07-28" {
+                // The change comes when all are on their way.
+                arrived.fetch_add(1, Ordering::SeqCst);
+                let all = until(PATIENCE, || (arrived.load(Ordering::SeqCst) == CALLS).then_some(()));
+                all.expect("all calls at once");
+                switch.store(false, Ordering::SeqCst);
+            }
+            let pass = [("MCP-Protocol-Version", version.as_str())];
+            let answer = crate::harness::request(address, "POST", "/mcp", &pass, &request.body);
+            let status = format!("{} X", answer.status);
+            let session = answer.header("Mcp-Session-Id").unwrap_or_default().to_owned();
+            let mut headers = vec![("Content-Type", "application/json")];
+            if !session.is_empty() {
+                headers.push(("Mcp-Session-Id", &session));
+            }
+            http_answer(&status, &headers, &answer.text())
+        });
+        let companion = Companion::start();
+        companion.add_server("s", &server.url());
+        let token = companion.token("default");
+        let session = companion.session(&token, None);
+        session.tools();
+        let call = || {
+            if is_legacy_client {
+                return session.call("s__echo");
+            }
+            let params = json!({"name": "s__echo", "arguments": {}});
+            json_rpc(&ask(&companion, &token, None, "tools/call", params, &[]))
+        };
+        std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..CALLS).map(|_| scope.spawn(call)).collect();
+            for call in calls {
+                let answer = call.join().unwrap();
+                assert!(answer["result"].is_object(), "legacy client: {is_legacy_client}: {answer}");
+            }
+        });
+    }
 }
 
 /// Two releases behind one address, for one.

@@ -18,6 +18,7 @@ mod auth_terminal;
 mod authentication;
 mod bad_bodies;
 mod bad_values;
+mod batched_events;
 mod batches;
 mod between_eras;
 mod both_directions;

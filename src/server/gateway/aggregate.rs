@@ -123,7 +123,8 @@ impl Gateway {
         // Of no server: the client's word ends the search, and each server is told for itself.
         let search = CallUnderWay::with_id(session, "", id, None);
         search.is_at_a_modern_server();
-        let searching = Box::pin(self.first_that_has(caller, session, &passing, (method, id), addressed));
+        let request = (method, id, Some(&search));
+        let searching = Box::pin(self.first_that_has(caller, session, &passing, request, addressed));
         let Some(found) = search.mark().unless_cancelled(searching).await else { return nothing() };
         let Some((to, upstream, message)) = found else { return unknown(envelope) };
         if method == "resources/read" {
@@ -141,20 +142,21 @@ impl Gateway {
         passage.answer(Ok(Answer::Whole(StatusCode::OK, message))).await
     }
 
-    /// The first of several servers that answers a request of this method and id with a result.
+    /// The first of several servers that answers a request of this method and id with a result. Once the
+    /// search for it was taken back, no other one is asked.
     async fn first_that_has(
         self: &Arc<Self>,
         caller: &Rc<Caller>,
         session: &Arc<Session>,
         passing: &HeaderMap,
-        (method, id): (&str, &str),
+        (method, id, search): (&str, &str, Option<&CallUnderWay>),
         addressed: Vec<Addressed>,
     ) -> Option<(Addressed, Upstream, Bytes)> {
         let candidates = self.candidates(caller, session, passing, addressed);
         let asking = candidates.into_iter().map(|candidate| async {
             let (to, upstream) = candidate.opened().await?;
-            let _call = CallUnderWay::with_id(session, &to.server.id, id, None);
-            let message = self.asked_whether_it_has(session, &to, &upstream, id).await?;
+            let call = CallUnderWay::of_search(session, &to.server.id, id, search)?;
+            let message = self.asked_whether_it_has(session, &to, &upstream, &call).await?;
             Some((to, upstream, message))
         });
         first_success(asking, head_start(method)).await
@@ -184,7 +186,8 @@ impl Gateway {
                 name: uri.clone(),
                 message: message.clone(),
             };
-            let (probes, request) = (addressed.iter().map(probe).collect(), ("resources/read", id.as_str()));
+            let request = ("resources/read", id.as_str(), None);
+            let probes = addressed.iter().map(probe).collect();
             let passing = passing_headers(headers);
             let asking = self.first_that_has(caller, session, &passing, request, probes);
             let found = tokio::time::timeout(PROBE_TIME, asking).await.ok().flatten();
@@ -207,17 +210,19 @@ impl Gateway {
         session: &Session,
         to: &Addressed,
         upstream: &Upstream,
-        id: &str,
+        call: &CallUnderWay,
     ) -> Option<Bytes> {
+        let mut unheard = Unheard { upstream, call, is_over: false };
         let asking = async {
             match upstream.request(session, to.message.clone()).await? {
                 Answer::Stream(response) => {
-                    upstream.read_answer(session, *response, id, LIST_LIMIT).await.map(Some)
+                    upstream.read_answer(session, *response, call.id(), LIST_LIMIT).await.map(Some)
                 }
                 Answer::Whole(..) => Ok(None),
             }
         };
         let asked = tokio::time::timeout(TRY_TIME, asking).await;
+        unheard.is_over = asked.is_ok();
         let asked = asked.unwrap_or(Err(UpstreamProblem::TimedOut));
         self.note_try(upstream.caller(), &to.server, asked.as_ref().map(|_| ()).map_err(|problem| *problem));
         let is_result =
@@ -242,6 +247,23 @@ impl Gateway {
                 rpc_result(envelope.id(), &one_page(kind, &lists))
             }
             Err(error) => store_failed(caller, error),
+        }
+    }
+}
+
+/// A request that a server works on. If that ends before the server's answer, because it took too long or
+/// another one was faster, the server is told that nobody waits.
+struct Unheard<'a> {
+    upstream: &'a Upstream,
+    call: &'a CallUnderWay,
+    is_over: bool,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        // Of what the client took back it tells the server itself.
+        if !self.is_over && !self.call.is_cancelled() {
+            self.upstream.call_off(self.call.id());
         }
     }
 }

@@ -236,9 +236,26 @@ impl CallUnderWay {
         Self { session: Arc::clone(session), id: id.to_owned(), call }
     }
 
+    /// The same as one of several of a search, unless that was taken back.
+    pub(super) fn of_search(
+        session: &Arc<Session>,
+        server_id: &str,
+        id: &str,
+        search: Option<&Self>,
+    ) -> Option<Self> {
+        // Noted before it is looked: who takes the request back meanwhile finds this one.
+        let call = Self::with_id(session, server_id, id, None);
+        (!search.is_some_and(Self::is_cancelled)).then_some(call)
+    }
+
     /// Its server is of the modern era.
     pub(super) fn is_at_a_modern_server(&self) {
         self.call.is_modern.store(true, Ordering::Relaxed);
+    }
+
+    /// Its id, as it was written.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Whether the client took it back.
@@ -315,6 +332,18 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(LONGEST_LEFT));
         drop(begin("a", &long, None));
         assert!(!calls.is_of("a", &long));
+    }
+
+    #[test]
+    fn a_search_that_was_taken_back_asks_nobody_else() {
+        let session = session();
+        let begin = |search: &CallUnderWay| CallUnderWay::of_search(&session, "b", "1", Some(search));
+        let search = CallUnderWay::with_id(&session, "", "1", None);
+        let first = begin(&search).unwrap();
+        assert_eq!(session.workspace.calls.cancel("1"), ["", "b"]);
+        assert!(first.is_cancelled() && begin(&search).is_none());
+        drop((first, search));
+        assert!(session.workspace.calls.cancel("1").is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -226,7 +226,7 @@ impl EventRelay {
                 Ok(Ok(piece)) => {
                     let parts = splitter.push(&piece);
                     let has_room = self.has_room_for(splitter.held());
-                    for part in parts.into_iter().flat_map(single_messages) {
+                    for part in parts {
                         self.pass(part).await;
                     }
                     if !splitter.is_passing() {
@@ -245,12 +245,14 @@ impl EventRelay {
             }
         }
         let rest = splitter.rest();
-        if !self.is_in_pieces()
-            && !rest.trim_ascii().is_empty()
-            && self.is_answer(Fields::of(&rest).data.as_deref())
-        {
+        if !self.is_in_pieces() && !rest.trim_ascii().is_empty() {
             // Some servers leave out the last empty line.
-            self.pass(Part::Event([rest.as_slice(), b"\n\n"].concat())).await;
+            let events = single_messages([rest.as_slice(), b"\n\n"].concat());
+            if events.iter().any(|event| self.is_answer(Fields::of(event).data.as_deref())) {
+                for event in events {
+                    self.pass(Part::Event(event)).await;
+                }
+            }
         }
         End::Clean
     }

@@ -2,10 +2,8 @@
 //! can be looked at before it is passed on. An event that is too long to be held passes in
 //! pieces, unseen; but for answers, which need no translation, that is a longer one.
 
-use serde_json::value::RawValue;
-
 use super::long_message::begins_as_answer;
-use super::message::Envelope;
+use super::message::messages_of_batch;
 
 /// Longest answer that is held, in bytes.
 const EVENT_LIMIT: usize = 1 << 20;
@@ -123,7 +121,11 @@ impl EventSplitter {
             let held = std::mem::take(&mut self.held);
             let passing = std::mem::replace(&mut self.passing, false);
             self.limit = None;
-            parts.push(if passing { Part::Piece(held) } else { Part::Event(held) });
+            if passing {
+                parts.push(Part::Piece(held));
+            } else {
+                parts.extend(single_messages(held).into_iter().map(Part::Event));
+            }
         }
         self.held.extend_from_slice(piece);
         if !self.passing && self.held.len() > EVENT_LIMIT {
@@ -224,24 +226,28 @@ pub(super) fn rewritten(event: &[u8], data: Option<&[u8]>, id_prefix: &str) -> V
     new
 }
 
-/// An event with several messages in it (a batch of 2025-03-26) as one for each; others as they are.
-pub(super) fn single_messages(part: Part) -> Vec<Part> {
-    let Part::Event(held) = &part else { return vec![part] };
-    let Some(data) = Fields::of(held).data.filter(|data| data.trim_ascii_start().starts_with(b"[")) else {
-        return vec![part];
-    };
-    let messages = serde_json::from_slice::<Vec<&RawValue>>(&data).unwrap_or_default();
-    if messages.is_empty()
-        || messages.iter().any(|message| Envelope::parse(message.get().as_bytes()).is_err())
-    {
-        return vec![part];
+/// An event with several messages in it (a batch of 2025-03-26) as one for each; others as they are. Who
+/// has read the last one has read all, so the event's id stands there.
+pub(super) fn single_messages(event: Vec<u8>) -> Vec<Vec<u8>> {
+    if !begins_as_batch(&event) {
+        return vec![event];
     }
-    let split = messages.iter().enumerate().map(|(number, message)| match number {
-        // The id of the event and the like stay with the first.
-        0 => rewritten(held, Some(message.get().as_bytes()), ""),
-        _ => event(message.get().as_bytes()),
-    });
-    split.map(Part::Event).collect()
+    let Fields { data, id, .. } = Fields::of(&event);
+    let data = data.unwrap_or_default();
+    let messages = messages_of_batch(&data);
+    let Some((last, others)) = messages.split_last() else { return vec![event] };
+    let id = id.map(|id| [b"id: ", id.as_slice(), b"\n"].concat()).unwrap_or_default();
+    let retry = lines(&event).find(|line| value(line, "retry").is_some());
+    let retry = retry.map(|line| [line, b"\n"].concat()).unwrap_or_default();
+    let mut single: Vec<Vec<u8>> =
+        others.iter().map(|message| self::event(message.get().as_bytes())).collect();
+    single.push([id, retry, self::event(last.get().as_bytes())].concat());
+    single
+}
+
+fn begins_as_batch(event: &[u8]) -> bool {
+    let mut data = lines(event).filter_map(|line| value(line, "data").map(<[u8]>::trim_ascii_start));
+    data.find(|line| !line.is_empty()).is_some_and(|line| line.starts_with(b"["))
 }
 
 /// An event of the gateway's own.
@@ -338,13 +344,23 @@ mod tests {
     #[test]
     fn a_batch_is_split() {
         let (one, two) = (r#"{"jsonrpc":"2.0","method":"a"}"#, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
-        let split = |text: String| events(single_messages(Part::Event(text.into_bytes())));
-        let expected = [format!("id: 7\ndata: {one}\n\n"), format!("event: message\ndata: {two}\n\n")];
-        assert_eq!(split(format!("id: 7\ndata: [{one}, {two}]\n\n")), expected.map(String::into_bytes));
-        for other in
-            [format!("data: {two}\n\n"), format!("data: [{two},7]\n\n"), "data: [redacted]\n\n".to_owned()]
-        {
-            assert_eq!(split(other.clone()), [other.into_bytes()]);
+        let split = |text: &str| events(EventSplitter::default().push(text.as_bytes()));
+        let expected = [
+            format!("event: message\ndata: {one}\n\n"),
+            format!("id: 7\nretry: 9\nevent: message\ndata: {two}\n\n"),
+        ];
+        for batch in [format!("[{one}, {two}]"), format!("\ndata:  [{one},\ndata: {two}]")] {
+            let event = format!("retry: 9\nid: 7\ndata: {batch}\n\n");
+            assert_eq!(split(&event), expected.clone().map(String::into_bytes), "{event}");
+        }
+        for other in [
+            format!("data: {two}\n\n"),
+            format!("data: [{two},7]\n\n"),
+            "data: [redacted]\n\n".to_owned(),
+            "data: []\n\n".to_owned(),
+            ": [\n\n".to_owned(),
+        ] {
+            assert_eq!(split(&other), [other.into_bytes()]);
         }
     }
 

@@ -48,7 +48,7 @@ impl Gateway {
             None => Route::Workspace,
             Some(slug) => Route::Server(Box::new(self.found_server(&member, slug).await?)),
         };
-        Ok(Caller { pool: Rc::clone(pool), request_id: request_id.to_owned(), member, route })
+        Ok(Caller::new(Rc::clone(pool), request_id.to_owned(), member, route))
     }
 
     /// The server of this name. Once the guesses are used up, names that are right are refused

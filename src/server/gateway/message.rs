@@ -133,6 +133,13 @@ pub(super) fn offset_in(whole: &[u8], part: &[u8]) -> Option<usize> {
     (start + part.len() <= whole.len()).then_some(start)
 }
 
+/// The messages of a batch; none if it is no array of messages.
+pub(super) fn messages_of_batch(data: &[u8]) -> Vec<&RawValue> {
+    let messages: Vec<&RawValue> = serde_json::from_slice(data).unwrap_or_default();
+    let are_messages = messages.iter().all(|message| Envelope::parse(message.get().as_bytes()).is_ok());
+    if are_messages { messages } else { Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,7 +69,9 @@ mod watched_body;
 mod workspace_session;
 mod workspace_stream;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -131,6 +133,8 @@ struct Caller {
     request_id: String,
     member: Member,
     route: Route,
+    /// Messages that were told to a server in another era, by the server's id and their own.
+    told_in_other_era: RefCell<HashSet<(String, String)>>,
 }
 
 /// Where a request goes.
@@ -140,6 +144,16 @@ enum Route {
 }
 
 impl Caller {
+    fn new(pool: Rc<UpstreamPool>, request_id: String, member: Member, route: Route) -> Self {
+        Self { pool, request_id, member, route, told_in_other_era: RefCell::default() }
+    }
+
+    /// Whether a message may be told to a server in another era: once. A server that changes to and fro
+    /// is not followed.
+    fn may_change_era(&self, server_id: &str, id: &str) -> bool {
+        self.told_in_other_era.borrow_mut().insert((server_id.to_owned(), id.to_owned()))
+    }
+
     fn scope(&self) -> Scope {
         match &self.route {
             Route::Workspace => Scope::Workspace,

@@ -215,6 +215,7 @@ impl Feed {
                 }
             };
             let Part::Event(held) = part else { continue };
+            self.quiet_times = 0;
             let fields = Fields::of(&held);
             if let Some(id) = &fields.id {
                 self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());

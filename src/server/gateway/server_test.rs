@@ -53,7 +53,7 @@ impl Gateway {
         let member = Member { token_id, workspace_id, ..Member::default() };
         let route = Route::Server(Box::new(server.clone()));
         let (pool, request_id) = (Rc::clone(pool), request_id.to_owned());
-        let caller = Rc::new(Caller { pool, request_id, member, route });
+        let caller = Rc::new(Caller::new(pool, request_id, member, route));
         let listing = tokio::time::timeout(TEST_TIME, self.test_listing(&caller, &server));
         let result = listing.await.unwrap_or(Err(UpstreamProblem::TimedOut));
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

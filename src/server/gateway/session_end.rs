@@ -65,7 +65,7 @@ impl Gateway {
             tokio::task::spawn_local(async move {
                 let member = session.member.clone();
                 let request_id = "end-of-session".to_owned();
-                let caller = Rc::new(Caller { pool, request_id, member, route: Route::Workspace });
+                let caller = Rc::new(Caller::new(pool, request_id, member, Route::Workspace));
                 let ending = gateway.end_upstream_sessions(&caller, &session);
                 let _ = tokio::time::timeout(GOODBYE_TIME, ending).await;
             });

@@ -2,6 +2,8 @@
 //! arrives in pieces, and where the stream can be taken up again. Only for answers the gateway reads itself; what is passed on to a
 //! client is not touched.
 
+use super::message::messages_of_batch;
+
 /// Collects pieces and gives out events.
 #[derive(Default)]
 pub(super) struct EventReader {
@@ -18,14 +20,24 @@ pub(super) struct EventReader {
 }
 
 impl EventReader {
-    /// Takes a piece; the answer is the data of each event it completes.
+    /// Takes a piece; the answer is the data of each event it completes, and of a batch in it each message.
     pub(super) fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
         for &byte in piece {
             let after_cr = std::mem::replace(&mut self.last_was_cr, byte == b'\r');
             match byte {
                 b'\n' if after_cr => {}
-                b'\n' | b'\r' => events.extend(self.end_line()),
+                b'\n' | b'\r' => match self.end_line() {
+                    Some(data) if data.trim_ascii_start().starts_with(b"[") => {
+                        let messages = messages_of_batch(&data);
+                        let single = messages.iter().map(|message| message.get().as_bytes().to_vec());
+                        events.extend(single);
+                        if messages.is_empty() {
+                            events.push(data);
+                        }
+                    }
+                    data => events.extend(data),
+                },
                 _ => self.line.push(byte),
             }
         }
@@ -76,6 +88,14 @@ mod tests {
             assert_eq!(events, expected, "split at {split}");
             assert_eq!((reader.last_id.as_deref(), reader.retry), (Some(&b"1"[..]), Some(5)));
         }
+    }
+
+    #[test]
+    fn messages_of_a_batch_are_events() {
+        let (one, two) = (r#"{"jsonrpc":"2.0","method":"a"}"#, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+        let read = |text: String| EventReader::default().push(text.as_bytes());
+        assert_eq!(read(format!("data: [{one},\ndata: {two}]\n\n")), [one.as_bytes(), two.as_bytes()]);
+        assert_eq!(read("data: [1]\n\n".to_owned()), [b"[1]"]);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Upstream {
         let (gateway, caller) = (self.gateway(), self.caller());
         let Ok(upstream) = Self::open(gateway, caller, self.server.clone(), HeaderMap::new()) else { return };
         let message = format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"it took too long"}}}}"#
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"nobody waits for it any longer"}}}}"#
         );
         tokio::task::spawn_local(async move {
             match upstream.post(Some(&opened), message.into(), SHORT_TIME).await {

@@ -2,9 +2,8 @@
 //! server has which request, what servers asked the client, what the client subscribed to,
 //! and the level of log messages it wants.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use serde_json::Value;
@@ -22,8 +21,6 @@ use super::server_requests::ServerRequests;
 
 /// Subscriptions of one session that are remembered.
 const MAX_SUBSCRIPTIONS: usize = 1000;
-/// How long a server that changed its era is not asked anew because of that.
-const ERA_TIME: Duration = Duration::from_secs(10);
 /// Bytes of their URIs together.
 const SUBSCRIBED_BYTES: usize = 256 << 10;
 
@@ -46,8 +43,6 @@ pub(super) struct WorkspaceSession {
     /// Tells that they have changed.
     subscribed: watch::Sender<()>,
     log_level: Mutex<Option<String>>,
-    /// When a server was last asked anew in another era.
-    changed_eras: Mutex<HashMap<String, Instant>>,
     /// Tells that a session with a server was opened.
     openings: watch::Sender<()>,
     /// Counts the streams that the client opened with GET; only the newest is fed.
@@ -73,16 +68,6 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl WorkspaceSession {
-    /// Whether a server may be asked anew in another era, which it may once in a while.
-    pub(super) fn may_change_era(&self, server_id: &str) -> bool {
-        let mut changed = unpoisoned(&self.changed_eras);
-        let may = changed.get(server_id).is_none_or(|last| last.elapsed() > ERA_TIME);
-        if may {
-            changed.insert(server_id.to_owned(), Instant::now());
-        }
-        may
-    }
-
     /// Remembers a subscription.
     pub(super) fn subscribe(&self, subscription: Subscription) {
         let mut subscriptions = unpoisoned(&self.subscriptions);

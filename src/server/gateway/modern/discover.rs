@@ -41,35 +41,54 @@ pub(in crate::server::gateway) struct Eras(Mutex<HashMap<String, Known>>);
 struct Known {
     fingerprint: [u8; 32],
     until: Instant,
-    /// The answer to `server/discover`, a JSON-RPC message; `None` for a server of the legacy era.
-    discovered: Option<Bytes>,
+    word: Word,
 }
 
-/// What is known of a server: see [`Known::discovered`].
-struct Found(Option<Bytes>);
+/// What a server answered to `server/discover`.
+#[derive(Clone)]
+struct Word {
+    /// The answer, a JSON-RPC message; `None` for a server of the legacy era.
+    discovered: Option<Bytes>,
+    /// Whether it said so, and it is not only taken from what it did not say.
+    is_said: bool,
+    /// How long it is believed.
+    time: Duration,
+}
 
-impl Eras {
-    fn find(&self, server_id: &str, fingerprint: &[u8; 32]) -> Option<Found> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |known: &&Known| known.fingerprint == *fingerprint && Instant::now() < known.until;
-        known.get(server_id).filter(fits).map(|known| Found(known.discovered.clone()))
+impl Word {
+    fn said(discovered: Option<Bytes>) -> Self {
+        Self { discovered, is_said: true, time: KEPT_FOR }
     }
 
-    fn keep(&self, server_id: &str, fingerprint: [u8; 32], discovered: Option<Bytes>, time: Duration) {
+    fn of_error(body: &[u8]) -> Self {
+        let knows_no_such_method =
+            matches!(answer::error_code(body), Some(METHOD_NOT_FOUND | INVALID_REQUEST | INVALID_PARAMS))
+                || answer::speaks_of_a_lost_session(body);
+        if knows_no_such_method { Self::said(None) } else { Self::unsaid(DOUBTED_AFTER) }
+    }
+
+    /// It is no server of the modern era, as it seems.
+    fn unsaid(time: Duration) -> Self {
+        Self { discovered: None, is_said: false, time }
+    }
+}
+
+impl Eras {
+    fn find(&self, server_id: &str, fingerprint: &[u8; 32]) -> Option<Word> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |known: &&Known| known.fingerprint == *fingerprint && Instant::now() < known.until;
+        known.get(server_id).filter(fits).map(|known| known.word.clone())
+    }
+
+    fn keep(&self, server_id: &str, fingerprint: [u8; 32], word: Word) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if known.len() >= CAPACITY {
             known.retain(|_, one| now < one.until);
         }
         if known.len() < CAPACITY {
-            known.insert(server_id.to_owned(), Known { fingerprint, until: now + time, discovered });
+            known.insert(server_id.to_owned(), Known { fingerprint, until: now + word.time, word });
         }
-    }
-
-    /// Whether what is known is more than a doubt.
-    fn is_sure(&self, server_id: &str) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(server_id).is_some_and(|known| known.until > Instant::now() + DOUBTED_AFTER)
     }
 
     fn forget(&self, server_id: &str) {
@@ -81,14 +100,18 @@ impl Upstream {
     /// The server's answer to `server/discover`, a JSON-RPC message; `None` if it speaks the
     /// legacy era only.
     pub(in crate::server::gateway) async fn discovered(&self) -> Result<Option<Bytes>, UpstreamProblem> {
+        Ok(self.word().await?.discovered)
+    }
+
+    async fn word(&self) -> Result<Word, UpstreamProblem> {
         let (server_id, fingerprint) = (self.server.id.as_str(), self.fingerprint());
-        if let Some(Found(known)) = self.eras().find(server_id, &fingerprint) {
+        if let Some(known) = self.eras().find(server_id, &fingerprint) {
             return Ok(known);
         }
         let asking = tokio::time::timeout(DISCOVER_TIME, self.ask_discover());
-        let (discovered, time) = asking.await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
-        self.eras().keep(server_id, fingerprint, discovered.clone(), time);
-        Ok(discovered)
+        let word = asking.await.unwrap_or(Err(UpstreamProblem::TimedOut))?;
+        self.eras().keep(server_id, fingerprint, word.clone());
+        Ok(word)
     }
 
     /// Whether a server that was taken for one of the legacy era is none: it refused a request,
@@ -115,8 +138,7 @@ impl Upstream {
 
     /// Whether the server said in so many words that it speaks the legacy era only.
     pub(super) async fn is_surely_legacy(&self) -> bool {
-        let is_legacy = matches!(self.discovered().await, Ok(None));
-        is_legacy && self.eras().is_sure(&self.server.id)
+        self.word().await.is_ok_and(|word| word.discovered.is_none() && word.is_said)
     }
 
     /// Forgets what is known of the server's era: it was not as expected.
@@ -132,8 +154,7 @@ impl Upstream {
         answer::of_request(response).await
     }
 
-    /// The server's answer, and how long it is believed.
-    async fn ask_discover(&self) -> Result<(Option<Bytes>, Duration), UpstreamProblem> {
+    async fn ask_discover(&self) -> Result<Word, UpstreamProblem> {
         let request =
             format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"server/discover"}}"#, own_request_id());
         let message: Bytes = with_meta(request.as_bytes(), "{}", None).ok_or(UpstreamProblem::NotMcp)?.into();
@@ -147,17 +168,12 @@ impl Upstream {
         }
         let whole = match answered {
             Ok(Answer::Stream(response)) => answer::read_answer(*response, DISCOVER_LIMIT).await,
-            Ok(Answer::Whole(_, body)) => {
-                let knows_no_such_method = matches!(
-                    answer::error_code(&body),
-                    Some(METHOD_NOT_FOUND | INVALID_REQUEST | INVALID_PARAMS)
-                ) || answer::speaks_of_a_lost_session(&body);
-                return Ok((None, if knows_no_such_method { KEPT_FOR } else { DOUBTED_AFTER }));
-            }
+            Ok(Answer::Whole(_, body)) => return Ok(Word::of_error(&body)),
             Err(problem) => Err(problem),
         };
         match whole {
-            Ok((_, message)) => Ok((is_modern(&message).then_some(message), KEPT_FOR)),
+            Ok((_, message)) if answer::error_code(&message).is_some() => Ok(Word::of_error(&message)),
+            Ok((_, message)) => Ok(Word::said(is_modern(&message).then_some(message))),
             // No word of JSON-RPC in it: a server that is not well or not there, or that does not
             // know the request.
             Err(problem @ UpstreamProblem::Status(429 | 502..=504)) => Err(problem),
@@ -166,8 +182,8 @@ impl Upstream {
                 | UpstreamProblem::Cut
                 | UpstreamProblem::NotMcp
                 | UpstreamProblem::Redacted,
-            ) => Ok((None, DOUBTED_AFTER)),
-            Err(UpstreamProblem::Status(_)) => Ok((None, KEPT_FOR)),
+            ) => Ok(Word::unsaid(DOUBTED_AFTER)),
+            Err(UpstreamProblem::Status(_)) => Ok(Word::unsaid(KEPT_FOR)),
             Err(problem) => Err(problem),
         }
     }

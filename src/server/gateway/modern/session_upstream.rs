@@ -85,8 +85,8 @@ impl Upstream {
             return Ok(own_answer(&envelope));
         }
         if envelope.is_modern() {
-            let response = self.post_modern(message, HeaderMap::new(), self.patience()).await?;
-            return self.sorted(session, answer::of_request(response).await?).await;
+            let response = self.post_modern(message.clone(), HeaderMap::new(), self.patience()).await?;
+            return self.sorted(session, envelope.id(), answer::of_request(response).await?).await;
         }
         tokio::select! {
             answered = Box::pin(self.tell(session, &envelope, &message)) => answered,
@@ -108,13 +108,13 @@ impl Upstream {
             with_meta(message, &capabilities, level.as_deref()).ok_or(UpstreamProblem::NotMcp)?.into();
         if envelope.method() != "tools/call" {
             let response = self.post_modern(told, HeaderMap::new(), self.patience()).await?;
-            return self.sorted(session, answer::of_request(response).await?).await;
+            return self.sorted(session, envelope.id(), answer::of_request(response).await?).await;
         }
         let answer = self.call_modern(envelope, told.clone()).await?;
         let mismatch =
             matches!(&answer, Answer::Whole(_, body) if answer::error_code(body) == Some(HEADER_MISMATCH));
         if !mismatch {
-            return self.sorted(session, answer).await;
+            return self.sorted(session, envelope.id(), answer).await;
         }
         // Refused before it ran, because the tool's schema is another one by now.
         self.schemas().forget(&self.server.id);
@@ -196,7 +196,7 @@ impl Upstream {
 
     /// Passes an answer on. One that no server of the modern era gives means that the server
     /// has changed: the next request asks again.
-    async fn sorted(&self, session: &Session, answer: Answer) -> Result<Answer, UpstreamProblem> {
+    async fn sorted(&self, session: &Session, id: &str, answer: Answer) -> Result<Answer, UpstreamProblem> {
         if let Answer::Whole(status, body) = &answer
             && *status == StatusCode::BAD_REQUEST
             && !matches!(answer::error_code(body), Some(-32022..=-32020 | -32602))
@@ -205,11 +205,11 @@ impl Upstream {
             let slot = session.slot(&self.server.id);
             slot.lock().await.take_if(|opened| opened.modern);
             // It refused what it does not know any more, and is asked anew in its own era. What else is
-            // refused with this status may have run; and a server that changes to and fro is not followed.
+            // refused with this status may have run.
             let is_unread =
                 answer::error_code(body) == Some(METHOD_NOT_FOUND) || answer::speaks_of_a_lost_session(body);
-            if is_unread && self.is_surely_legacy().await && session.workspace.may_change_era(&self.server.id)
-            {
+            let may_change_era = || self.caller().may_change_era(&self.server.id, id);
+            if is_unread && self.is_surely_legacy().await && may_change_era() {
                 return Err(UpstreamProblem::Outdated);
             }
         }
