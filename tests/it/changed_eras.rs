@@ -15,7 +15,7 @@ use crate::modern_era::ask;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn refusal(code: i32, id: &Value) -> Vec<u8> {
+pub fn refusal(code: i32, id: &Value) -> Vec<u8> {
     let error = json!({"code": code, "message": "Bad Request: Server not initialized", "data": {"supported": ["2026-07-28"]}});
     let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
     http_answer("400 Bad Request", &[("Content-Type", "application/json")], &body)
@@ -138,7 +138,7 @@ fn a_refusal_without_an_id_gets_it() {
     assert_eq!((answer.status, error), (200, (&json!(7), &json!(-32000))), "{}", answer.text());
 }
 
-fn discovered(request: &Received) -> Vec<u8> {
+pub fn discovered(request: &Received) -> Vec<u8> {
     result(
         request,
         &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
@@ -157,7 +157,7 @@ fn a_call_that_may_have_run_is_not_repeated() {
             "the tool ran and failed",
             http_answer(
                 "400 Bad Request",
-                &[],
+                &[("Content-Type", "application/json")],
                 r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no such method"}}"#,
             ),
         ),

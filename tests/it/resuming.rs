@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::changed_eras::{discovered, refusal};
 use crate::harness::mcp::message;
 use crate::harness::talker::{EVENTS_HEAD, Listening, Talker, say_result, say_status};
 use crate::harness::upstream::{Received, http_answer, json_answer};
-use crate::harness::{Companion, McpSession};
+use crate::harness::{Companion, McpSession, Upstream};
 
 /// A server with sessions that answers a call with an id and nothing more; `rest` is what it
 /// says to GET.
@@ -174,4 +175,105 @@ fn a_call_that_the_client_goes_on_with_is_no_failure() {
     assert_eq!(calls[0]["outcome"], "success", "{calls:?}");
     let servers = companion.admin("GET", "/api/v1/admin/mcp-servers", None).json();
     assert_eq!(servers["servers"][0]["health"]["state"], "ok", "{servers}");
+}
+
+fn cut_of(mut stream: Listening, what: &str) {
+    let error = stream.next().unwrap_or_else(|| panic!("{what}: nothing"));
+    assert_eq!((&error["id"], &error["error"]["data"]["reason"]), (&json!(1), &json!("cut")), "{what}");
+}
+
+/// It waits for an answer that nobody has any more.
+#[test]
+fn a_client_that_goes_on_in_vain_is_told() {
+    for (refusal, may_come_later) in [
+        ("400 Bad Request", false),
+        ("404 Not Found", false),
+        ("405 Method Not Allowed", false),
+        ("500 Internal Server Error", true),
+        ("", true),
+    ] {
+        let server = early("id: 7\nretry: 1\ndata:\n\n", move |_| match refusal {
+            "" => Vec::new(),
+            refusal => http_answer(refusal, &[], ""),
+        });
+        let (_companion, session) = session(&server, Some("early"));
+        let mut stream = call(&session, "x");
+        while stream.line().is_some() {}
+        let again = || Listening::get(&session, "Last-Event-ID: 7\r\n");
+        if may_come_later {
+            assert_eq!(again().status, 503, "{refusal}");
+        }
+        cut_of(again(), refusal);
+        assert_ne!(again().status, 200, "{refusal}: told once");
+        assert_ne!(Listening::get(&session, "Last-Event-ID: 8\r\n").status, 200, "{refusal}: no call's");
+    }
+}
+
+/// The rest of the stream has the answer in it, or ends before it and is asked for again.
+#[test]
+fn a_stream_that_goes_on_is_followed() {
+    let server = early("id: 7\nretry: 1\ndata:\n\n", |request| {
+        match request.values("Last-Event-ID").concat().as_str() {
+            "7" => events("id: 8\ndata:\n\n"),
+            "8" => events(&format!("id: 9\ndata: {ANSWER}\n\n")),
+            _ => http_answer("405 Method Not Allowed", &[], ""),
+        }
+    });
+    let (_companion, session) = session(&server, Some("early"));
+    for is_answered in [false, true] {
+        let mut stream = call(&session, "x");
+        while stream.line().is_some() {}
+        let ids: &[&str] = if is_answered { &["7", "8"] } else { &["7"] };
+        for id in ids {
+            let mut rest = Listening::get(&session, &format!("Last-Event-ID: {id}\r\n"));
+            while rest.line().is_some() {}
+        }
+    }
+    assert_eq!(Listening::get(&session, "Last-Event-ID: 9\r\n").status, 405, "it was answered");
+}
+
+#[test]
+fn a_client_of_the_workspace_that_comes_back_in_vain_is_told_too() {
+    let server = early("id: 7\nretry: 60000\ndata:\n\n", |_| http_answer("405 Method Not Allowed", &[], ""));
+    let (_companion, session) = session(&server, None);
+    let mut stream = call(&session, "early__x");
+    assert_eq!(stream.line().unwrap(), "id: early+7");
+    drop(stream);
+    cut_of(Listening::get(&session, "Last-Event-ID: early+7\r\n"), "workspace");
+}
+
+/// In the modern era there is no GET, so nobody can go on.
+#[test]
+fn a_stream_of_a_modern_server_that_ends_early_is_cut_whatever_its_events_have() {
+    let log = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "error", "data": "x"}});
+    let event = format!("id: e1\nretry: 1\ndata: {log}\n\n");
+    let server = Upstream::start(move |request| match request.method().as_str() {
+        "server/discover" => discovered(request),
+        "initialize" => refusal(-32022, &request.json()["id"]),
+        "tools/list" => {
+            json_answer(&json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": {"tools": []}}))
+        }
+        _ => http_answer("200 OK", &[("Content-Type", "text/event-stream")], &event),
+    });
+    let companion = Companion::start();
+    companion.add_server("s", &server.url());
+    let token = companion.token("default");
+    for (slug, tool) in [(None, "s__x"), (Some("s"), "x")] {
+        let params = json!({"name": tool, "arguments": {}});
+        let answer = crate::modern_era::ask(&companion, &token, slug, "tools/call", params, &[]);
+        let last = answer
+            .text()
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .next_back()
+            .map(|data| serde_json::from_str::<Value>(data).unwrap());
+        assert_eq!(last.unwrap()["error"]["data"]["reason"], "cut", "{slug:?}: {}", answer.text());
+        let session = companion.session(&token, slug);
+        let mut stream = call(&session, tool);
+        assert_eq!(stream.next().unwrap()["method"], "notifications/message");
+        cut_of(stream, "older client");
+    }
+    for call in crate::analytics::logged(&companion, 4) {
+        assert_eq!(call["outcome"], "cut", "{call}");
+    }
 }

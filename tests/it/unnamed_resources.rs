@@ -117,6 +117,13 @@ fn servers_that_hang_do_not_hold_up_the_others() {
     for legacy in [Some(&session), None] {
         let answer = read(&companion, &token, legacy, "bee:t/1");
         assert_eq!(answer["result"]["server"], "bee", "{answer}");
+        // Those that were overtaken are told that nobody waits.
+        for server in &slow {
+            let count = |method: &str| server.received_of(method).len();
+            let is_told = || count("notifications/cancelled") == count("resources/read");
+            let told = until(Duration::from_secs(20), || is_told().then_some(()));
+            told.unwrap_or_else(|| panic!("legacy client: {}", legacy.is_some()));
+        }
     }
     assert!(slow.iter().all(|server| !server.received_of("resources/read").is_empty()));
     gate.open();

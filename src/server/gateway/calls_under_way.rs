@@ -253,6 +253,18 @@ impl CallUnderWay {
         self.call.is_modern.store(true, Ordering::Relaxed);
     }
 
+    /// The client has seen this event of its stream, and may ask for what comes after it.
+    pub(super) fn may_go_on_after(&self, event_id: &[u8]) {
+        if !self.session.is_bridge() {
+            self.session.workspace.left_calls.note(&self.call.server_id, event_id, &self.id);
+        }
+    }
+
+    /// The client has got its answer, or an error.
+    pub(super) fn is_settled(&self) {
+        self.session.workspace.left_calls.forget(&self.id);
+    }
+
     /// Its id, as it was written.
     pub(super) fn id(&self) -> &str {
         &self.id

@@ -12,7 +12,6 @@ use hyper::body::Frame;
 use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
-use super::answer;
 use super::calls_under_way::CallUnderWay;
 use super::event_splitter::{EventSplitter, Fields, Part, event, is_long_answer, single_messages};
 use super::input_rounds::Round;
@@ -23,7 +22,6 @@ use super::pauses::{DEFAULT_RETRY, MAX_RETRY, wait_before};
 use super::problem::UpstreamProblem;
 use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, Passage, until_cancelled};
 use super::relay_body::{BrokenOff, Outlet};
-use super::upstream::Upstream;
 use super::upstream_body::UpstreamBody;
 
 /// How often the rest of a stream is asked for without getting any.
@@ -141,7 +139,10 @@ impl EventRelay {
                     End::TooMuch => Some(UpstreamProblem::TooMuch),
                     End::Clean | End::Cut => None,
                 };
-                let client_can_go_on = self.passage.workspace.is_none() && self.last_id.is_some();
+                // Not in the modern era: it has no GET.
+                let client_can_go_on = self.passage.workspace.is_none()
+                    && self.last_id.is_some()
+                    && !self.is_of_a_modern_server();
                 if self.is_in_pieces() && !(given_up.is_none() && client_can_go_on) {
                     return self.end_with(given_up.unwrap_or(UpstreamProblem::Cut)).await;
                 }
@@ -160,6 +161,7 @@ impl EventRelay {
             fruitless = if advanced { 0 } else { fruitless + 1 };
             if self.is_cancelled()
                 || self.last_id.is_none()
+                || self.is_of_a_modern_server()
                 || fruitless >= MAX_FRUITLESS
                 || resumes >= MAX_RESUMES
             {
@@ -167,7 +169,7 @@ impl EventRelay {
             }
             self.pause(wait_before(resumes, self.retry)).await;
             resumes += 1;
-            match self.resume().await {
+            match self.passage.resume(self.last_id.as_ref()).await {
                 Ok(body) => connection = Some(body),
                 Err(UpstreamProblem::Unreachable | UpstreamProblem::TimedOut | UpstreamProblem::Cut) => {}
                 // A refusal will not get better.
@@ -179,6 +181,7 @@ impl EventRelay {
     /// Ends the stream with an error, if its answer has not gone out whole. Half a long answer is
     /// ended like an event: what the client then reads is no message to it, but the error is.
     async fn end_with(&mut self, problem: UpstreamProblem) -> Result<(), BrokenOff> {
+        self.settle();
         if self.is_cancelled() {
             // Who takes a request back gets no answer to it.
             return Ok(());
@@ -257,6 +260,17 @@ impl EventRelay {
         End::Clean
     }
 
+    /// The client need not go on elsewhere.
+    fn settle(&self) {
+        if let Some(call) = &self.passage.call {
+            call.is_settled();
+        }
+    }
+
+    fn is_of_a_modern_server(&self) -> bool {
+        self.passage.upstream.opened().is_some_and(|opened| opened.modern)
+    }
+
     fn is_in_pieces(&self) -> bool {
         self.pieces != Pieces::None
     }
@@ -282,6 +296,7 @@ impl EventRelay {
 
     fn note_answer(&mut self) {
         self.answered = true;
+        self.settle();
         self.passage.note_answer();
     }
 
@@ -310,6 +325,9 @@ impl EventRelay {
         }
         if let Some(id) = &fields.id {
             self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());
+            if let (Some(call), false) = (&self.passage.call, self.is_of_a_modern_server()) {
+                call.may_go_on_after(id);
+            }
         }
         if let Some(retry) = fields.retry {
             self.retry = Duration::from_millis(retry).min(MAX_RETRY);
@@ -352,25 +370,6 @@ impl EventRelay {
     fn is_answer(&self, data: Option<&[u8]>) -> bool {
         let envelope = data.and_then(|data| Envelope::parse(data).ok());
         envelope.is_some_and(|it| it.kind() == Kind::Response && is_same_id(it.id(), &self.awaited))
-    }
-
-    /// Asks for the rest of the stream, in the same upstream session and with the secrets as
-    /// they are now.
-    async fn resume(&self) -> Result<UpstreamBody, UpstreamProblem> {
-        let passage = &self.passage;
-        let (Some(workspace), Some(last_id)) = (&passage.workspace, &self.last_id) else {
-            return Err(UpstreamProblem::NotMcp);
-        };
-        let slug = passage.upstream.server.slug.as_str();
-        let server = passage.gateway.enabled_server(&passage.caller.member, slug).await;
-        let server = server.ok().flatten().ok_or(UpstreamProblem::NotMcp)?;
-        let upstream = Upstream::open(&passage.gateway, &passage.caller, server, hyper::HeaderMap::new())?;
-        let response = upstream.resume(&workspace.session, workspace.opened.as_ref(), last_id).await?;
-        if answer::is_event_stream(&response) {
-            Ok(response.into_body())
-        } else {
-            Err(UpstreamProblem::NotMcp)
-        }
     }
 }
 

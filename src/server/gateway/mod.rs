@@ -30,6 +30,7 @@ mod input_rounds;
 mod inward;
 mod kept_upstream;
 mod later_secrets;
+mod left_calls;
 mod listing;
 mod long_message;
 mod message;

@@ -33,6 +33,11 @@ impl Outward {
         Self { session: Arc::clone(session), server_id, slug, told: Arc::default() }
     }
 
+    /// The server's id.
+    pub(super) fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
     /// The event as the client is to see it; `None` if it is not for the client. Its id gets the slug,
     /// so that the client can go on after it with this server. `awaited` is the id of the request
     /// whose stream it came on.

@@ -185,6 +185,27 @@ impl Passage {
         })
     }
 
+    /// Asks for the rest of the stream after an event, in the same upstream session and with the secrets
+    /// as they are now.
+    pub(super) async fn resume(
+        &self,
+        last_id: Option<&HeaderValue>,
+    ) -> Result<UpstreamBody, UpstreamProblem> {
+        let (Some(workspace), Some(last_id)) = (&self.workspace, last_id) else {
+            return Err(UpstreamProblem::NotMcp);
+        };
+        let slug = self.upstream.server.slug.as_str();
+        let server = self.gateway.enabled_server(&self.caller.member, slug).await;
+        let server = server.ok().flatten().ok_or(UpstreamProblem::NotMcp)?;
+        let upstream = Upstream::open(&self.gateway, &self.caller, server, HeaderMap::new())?;
+        let response = upstream.resume(&workspace.session, workspace.opened.as_ref(), last_id).await?;
+        if answer::is_event_stream(&response) {
+            Ok(response.into_body())
+        } else {
+            Err(UpstreamProblem::NotMcp)
+        }
+    }
+
     /// A server that wants something of the client gets it over a stream.
     fn asking(self, asked: Result<InputRequired, UpstreamProblem>) -> Response<AnswerBody> {
         relayed(&events(), move |outlet| EventRelay::asking(self, outlet, asked).run(None))

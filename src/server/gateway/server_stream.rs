@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::answer;
 use super::event_splitter::{Fields, Part};
+use super::left_calls::cut_event;
 use super::message::{Envelope, Kind};
 use super::outward::Outward;
 use super::pauses::{DEFAULT_RETRY, MAX_RETRY};
@@ -75,6 +76,8 @@ struct Feed {
     /// Whether this is the rest of one call's stream, and not the server's own.
     is_aside: bool,
     last_id: Option<HeaderValue>,
+    /// The last event of a call's stream; empty for none.
+    after: Vec<u8>,
     retry: Duration,
     /// How often nothing came for too long.
     quiet_times: u32,
@@ -105,6 +108,7 @@ impl ServerStream {
             Wanted::Rest(after) => (true, Some(after)),
         };
         let (kept, retry) = (Rc::clone(&upstream), DEFAULT_RETRY);
+        let after = last_id.as_ref().map(|id| id.as_bytes().to_vec()).unwrap_or_default();
         let feed = Feed {
             gateway,
             caller,
@@ -114,6 +118,7 @@ impl ServerStream {
             upstream: kept,
             is_aside,
             last_id,
+            after,
             retry,
             quiet_times: 0,
         };
@@ -136,6 +141,25 @@ impl ServerStream {
 
 impl Feed {
     async fn run(mut self, server: ServerRow) {
+        let server_id = server.id.clone();
+        self.feed(server).await;
+        self.last_id = None;
+        self.tell_if_cut(&server_id).await;
+    }
+
+    /// If a call went on with this stream, and it will not do so any more: tells the client.
+    async fn tell_if_cut(&mut self, server_id: &str) {
+        if self.last_id.is_some() || self.after.is_empty() {
+            return;
+        }
+        let after = std::mem::take(&mut self.after);
+        if let Some(id) = self.session.workspace.left_calls.failed(server_id, &after, true) {
+            let _ = self.events.send(cut_event(&id, &self.slug)).await;
+        }
+    }
+
+    async fn feed(&mut self, server: ServerRow) {
+        let server_id = server.id.clone();
         let mut server = Some(server);
         let mut fruitless = 0;
         loop {
@@ -157,6 +181,7 @@ impl Feed {
             if fruitless >= MAX_FRUITLESS {
                 self.last_id = None;
             }
+            self.tell_if_cut(&server_id).await;
             if self.is_aside && self.last_id.is_none() {
                 return;
             }
@@ -172,7 +197,9 @@ impl Feed {
         self.upstream.replace(None);
         let upstream = Rc::new(upstream?);
         self.upstream.replace(Some(Rc::clone(&upstream)));
-        let response = if self.is_aside {
+        let is_of_a_call = self.session.workspace.left_calls.knows(outward.server_id(), &self.after);
+        let response = if self.is_aside || is_of_a_call {
+            // Another session of the server's has nothing of it.
             let opened = upstream.session(&self.session).await?;
             upstream.get(&opened, self.last_id.as_ref()).await?
         } else {
@@ -216,6 +243,9 @@ impl Feed {
             };
             let Part::Event(held) = part else { continue };
             self.quiet_times = 0;
+            if !self.after.is_empty() {
+                self.session.workspace.left_calls.follow(outward.server_id(), &mut self.after, &held);
+            }
             let fields = Fields::of(&held);
             if let Some(id) = &fields.id {
                 self.last_id = HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty());

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -16,6 +17,7 @@ use super::answer;
 use super::calls_under_way::note_progress;
 use super::event_splitter::{EventEnds, EventSplitter, Part};
 use super::in_use::Lease;
+use super::left_calls::cut_answer;
 use super::problem::{INTERNAL_ERROR, UpstreamProblem, rpc_error};
 use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, events, streamed};
 use super::relay_body::{BrokenOff, Outlet};
@@ -44,38 +46,60 @@ impl Gateway {
         headers: &HeaderMap,
     ) -> Response<AnswerBody> {
         let last_event_id = headers.get("last-event-id").cloned();
-        if caller.member.scope.limits_tools() && last_event_id.is_some() {
+        let after = last_event_id.as_ref().map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        let (left, is_rest) = (&session.workspace.left_calls, last_event_id.is_some());
+        // Who asks for the rest of a call waits for its answer.
+        let in_vain = |is_final, otherwise: Response<AnswerBody>| {
+            let cut = left.failed(&server.id, &after, is_final).filter(|_| is_rest);
+            cut.map_or(otherwise, |id| cut_answer(&id, server))
+        };
+        if caller.member.scope.limits_tools() && is_rest {
             // What comes again was not made for this token's limits: whole lists, for one.
-            return method_not_allowed();
+            return in_vain(true, method_not_allowed());
         }
         let subscribed = Subscribed::now(session, &server.id);
         let upstream = match Upstream::open(self, caller, server.clone(), passing_headers(headers)) {
             Ok(upstream) => Rc::new(upstream),
-            Err(problem) => return unavailable(server, problem),
+            Err(problem) => return in_vain(false, unavailable(server, problem)),
         };
         let lease = match upstream.lease().await {
             Ok(lease) => lease,
-            Err(problem) => return unavailable(server, problem),
+            Err(problem) => return in_vain(false, unavailable(server, problem)),
         };
         let (asked, asking) = (Rc::clone(&upstream), Arc::clone(session));
-        let mut opening: Opening =
-            Box::pin(async move { asked.listen_after(&asking, last_event_id.as_ref()).await });
+        let is_of_a_call = is_rest && left.knows(&server.id, &after);
+        let mut opening: Opening = Box::pin(async move {
+            if !is_of_a_call {
+                return asked.listen_after(&asking, last_event_id.as_ref()).await;
+            }
+            // Another session of the server's has nothing of it.
+            let opened = asked.session(&asking).await?;
+            asked.get_within(Duration::MAX, &opened, last_event_id.as_ref()).await
+        });
         let opening = match tokio::time::timeout(SHORT_TIME, &mut opening).await {
             Ok(Ok(response)) if answer::is_event_stream(&response) => {
                 Box::pin(std::future::ready(Ok(response)))
             }
-            Ok(Ok(response)) => return refused(server, response.status()),
-            Ok(Err(problem)) => return unavailable(server, problem),
+            Ok(Ok(response)) => {
+                let status = response.status();
+                return in_vain(!status.is_server_error(), refused(server, status));
+            }
+            Ok(Err(problem)) => return in_vain(false, unavailable(server, problem)),
             Err(_) => opening,
         };
-        let stream = SingleStream { upstream, session: Arc::clone(session), subscribed, lease };
+        let stream = SingleStream { upstream, session: Arc::clone(session), subscribed, lease, after };
         streamed(&events(), move |outlet| stream.run(opening, outlet))
     }
 }
 
 /// Passes a stream on as it comes, with signs of life. The session does not go idle meanwhile. Whether
-/// the stream ended behind an event, and not in one.
-async fn pass_pieces(session: &Session, mut body: UpstreamBody, outlet: &Outlet) -> Result<bool, BrokenOff> {
+/// the stream ended behind an event, and not in one. `after` is the event it goes on after, if any.
+async fn pass_pieces(
+    session: &Session,
+    mut body: UpstreamBody,
+    outlet: &Outlet,
+    (server_id, mut after): (&str, Vec<u8>),
+) -> Result<bool, BrokenOff> {
     let mut ends = EventEnds::default();
     // Looked at and not changed: progress is a sign of life of its call.
     let mut splitter = EventSplitter::default();
@@ -91,6 +115,9 @@ async fn pass_pieces(session: &Session, mut body: UpstreamBody, outlet: &Outlet)
                     for part in splitter.push(&piece) {
                         if let Part::Event(event) = part {
                             note_progress(session, &event);
+                            if !after.is_empty() {
+                                session.workspace.left_calls.follow(server_id, &mut after, &event);
+                            }
                         }
                     }
                     outlet.send(piece).await;
@@ -127,6 +154,8 @@ struct SingleStream {
     subscribed: Subscribed,
     /// Ends when other secrets are used.
     lease: Lease,
+    /// The last event that the client has seen; empty for none.
+    after: Vec<u8>,
 }
 
 impl SingleStream {
@@ -148,7 +177,8 @@ impl SingleStream {
         let is_scoped = self.upstream.caller().member.scope.limits_tools();
         let is_modern = self.upstream.opened().is_some_and(|opened| opened.modern);
         if !is_scoped && !is_modern {
-            if pass_pieces(&self.session, body, &outlet).await? {
+            let (server_id, after) = (&self.upstream.server.id, std::mem::take(&mut self.after));
+            if pass_pieces(&self.session, body, &outlet, (server_id, after)).await? {
                 self.tell_of_change(&outlet).await;
             }
             return Ok(());

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::calls_under_way::CallsUnderWay;
 use super::capabilities::Capabilities;
 use super::inward::LOG_LEVELS;
+use super::left_calls::LeftCalls;
 use super::message::{Envelope, Kind};
 use super::modern::{Hearing, Questions, of_initialize};
 use super::naming::{NameInMessage, member};
@@ -37,6 +38,8 @@ pub(super) struct WorkspaceSession {
     pub(super) hearing: Hearing,
     /// The client's requests that servers work on.
     pub(super) calls: CallsUnderWay,
+    /// Those of a legacy server whose answer may come on another stream.
+    pub(super) left_calls: LeftCalls,
     client_capabilities: OnceLock<Value>,
     announced: Mutex<Capabilities>,
     subscriptions: Mutex<HashSet<Subscription>>,
