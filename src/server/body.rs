@@ -57,12 +57,13 @@ where
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     loop {
         let mut until = deadline(start, total);
-        if announced > limit {
+        let is_too_long = announced > limit || total > limit;
+        if is_too_long {
             // Its sender need not be waited for.
             until = until.min(Instant::now() + OVERSIZE_TIME);
         }
         let read = tokio::time::timeout_at(until, body.frame()).await;
-        if announced > limit && !matches!(read, Ok(Some(_))) {
+        if is_too_long && !matches!(read, Ok(Some(_))) {
             return Err(BodyProblem::TooLarge);
         }
         let Some(frame) = read.map_err(|_| BodyProblem::Broken)? else { break };

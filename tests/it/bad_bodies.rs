@@ -316,6 +316,10 @@ fn one_mebibyte_is_read_and_one_byte_more_is_refused() {
     let headers = [("Authorization", target.authorization.as_str()), ("Transfer-Encoding", "chunked")];
     let answer = request(target.address, "POST", SECRETS, &headers, body.as_bytes());
     answer.expect_error(413, "too_large");
+    // Nor an end: it need not be waited for.
+    let body = body.strip_suffix("0\r\n\r\n").unwrap();
+    let answer = request(target.address, "POST", SECRETS, &headers, body.as_bytes());
+    answer.expect_error(413, "too_large");
 }
 
 #[test]

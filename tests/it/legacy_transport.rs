@@ -108,7 +108,7 @@ fn what_is_no_message() {
     let stage = Stage::set();
     for session in &stage.sessions() {
         let before = stage.upstream.received().len();
-        let no_json: [&[u8]; 7] = [
+        let no_json: [&[u8]; 8] = [
             b"",
             b"{",
             b"nonsense",
@@ -116,6 +116,7 @@ fn what_is_no_message() {
             b"\xff\xfe",
             b"{}{}",
             b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xff\"}",
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"x\":\"\xff\"}",
         ];
         for body in no_json {
             refused(&send(session, "POST", &[ACCEPT, JSON], body), 400, -32700);

@@ -207,9 +207,12 @@ fn resources_without_a_slug_are_told_of_too() {
 fn what_is_no_subscription() {
     let companion = Companion::start();
     let token = companion.token("default");
-    for params in
-        [json!({}), json!({"notifications": 5}), json!({"notifications": {"toolsListChanged": "yes"}})]
-    {
+    for params in [
+        json!({}),
+        json!({"notifications": 5}),
+        json!({"notifications": []}),
+        json!({"notifications": {"toolsListChanged": "yes"}}),
+    ] {
         let answer = ask(&companion, &token, "subscriptions/listen", &json!(1), params.clone()).answer();
         assert_eq!(answer["error"]["code"], -32602, "{params}: {answer}");
     }

@@ -163,7 +163,11 @@ async fn list_some(
         }
         match next {
             Some(cursor) if !cursors.contains(&cursor) => cursors.push(cursor),
-            _ => return Ok(()),
+            Some(_) => {
+                tracing::warn!(server = %slug, "a list repeats one of its cursors; it ends there");
+                return Ok(());
+            }
+            None => return Ok(()),
         }
     }
     got.is_shortened.set(pages < MAX_PAGES);

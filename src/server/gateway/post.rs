@@ -53,7 +53,9 @@ impl Gateway {
                 );
             }
         };
-        let parsed = nesting::check(&body).and_then(|()| Envelope::parse(&body));
+        // What nobody looks into is text, too.
+        let is_text = std::str::from_utf8(&body).map_err(|_| MessageProblem::NotJson);
+        let parsed = is_text.and_then(|_| nesting::check(&body)).and_then(|()| Envelope::parse(&body));
         if parsed.is_err()
             && let Some(refusal) = self.rate_limits.take(&caller.member, Quota::Others, "null")
         {
@@ -173,9 +175,13 @@ pub(super) fn refuse_unknown_version(headers: &HeaderMap, id: &str) -> Option<Re
     if version.is_none_or(|version| LEGACY_VERSIONS.contains(&version)) {
         return None;
     }
-    let message = format!(
-        "this gateway speaks MCP {} to {}, and {MODERN_VERSION}",
-        LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]
-    );
+    let message = if version == Some(MODERN_VERSION) {
+        format!(
+            "MCP {MODERN_VERSION} has no sessions, GET or DELETE: only POST, with its members in params._meta"
+        )
+    } else {
+        let (oldest, newest) = (LEGACY_VERSIONS[3], LEGACY_VERSIONS[0]);
+        format!("this gateway speaks MCP {oldest} to {newest}, and {MODERN_VERSION}")
+    };
     Some(json_answer(StatusCode::BAD_REQUEST, rpc_error(id, INVALID_REQUEST, &message)))
 }

@@ -24,7 +24,7 @@ use crate::server::gateway::capabilities::Capabilities;
 use crate::server::gateway::event_splitter::{EventSplitter, Fields, Part, event};
 use crate::server::gateway::listing::{ListKind, own_request_id};
 use crate::server::gateway::message::{Envelope, Kind};
-use crate::server::gateway::naming::Naming;
+use crate::server::gateway::naming::{Naming, member};
 use crate::server::gateway::problem::{INVALID_PARAMS, UpstreamProblem};
 use crate::server::gateway::relay::streamed;
 use crate::server::gateway::relay_body::{BrokenOff, Outlet, RelayBody};
@@ -49,6 +49,13 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// That of a request; `None` if it has none that is one.
+    pub(super) fn of(envelope: &Envelope<'_>) -> Option<Self> {
+        let wanted = member(envelope.params()?, "notifications")?.get();
+        // The reader would take an array in the order of the members for an object.
+        wanted.starts_with('{').then(|| serde_json::from_str(wanted).ok())?
+    }
+
     /// What of it a token that is limited to tools may be told.
     pub(super) fn of_tools(&self) -> Self {
         Self { tools_list_changed: self.tools_list_changed, ..Self::default() }
@@ -118,14 +125,8 @@ impl Gateway {
     /// Answers `subscriptions/listen` on the route of a workspace. Each has sessions of its own
     /// with the servers, which end with it.
     pub(super) async fn modern_listen(self: &Arc<Self>, asked: &Asked<'_>) -> Response<AnswerBody> {
-        #[derive(Deserialize)]
-        struct Params {
-            notifications: Filter,
-        }
         let id = asked.envelope.id();
-        let params =
-            asked.envelope.params().and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
-        let Some(Params { notifications: mut filter }) = params else {
+        let Some(mut filter) = Filter::of(asked.envelope) else {
             return failure(id, INVALID_PARAMS, NO_NOTIFICATIONS);
         };
         if asked.caller.member.scope.limits_tools() {

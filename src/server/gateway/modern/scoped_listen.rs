@@ -21,8 +21,7 @@ use crate::server::gateway::scoped_message::may_hear;
 pub(super) fn of_tools(envelope: &Envelope<'_>, message: &[u8]) -> Option<Bytes> {
     let params = envelope.params()?;
     let meta = member(params, "_meta")?;
-    let wanted: Filter = serde_json::from_str(member(params, "notifications")?.get()).ok()?;
-    let agreed = json!(wanted.of_tools().agreed());
+    let agreed = json!(Filter::of(envelope)?.of_tools().agreed());
     let limited = format!(r#"{{"_meta":{meta},"notifications":{agreed}}}"#);
     spliced(message, &[(params.get(), limited)]).map(Bytes::from)
 }
