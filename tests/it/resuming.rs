@@ -209,37 +209,59 @@ fn a_client_that_goes_on_in_vain_is_told() {
     }
 }
 
-/// The rest of the stream has the answer in it, or ends before it and is asked for again.
+/// The rest of the stream has the answer in it, or ends before it.
 #[test]
 fn a_stream_that_goes_on_is_followed() {
-    let server = early("id: 7\nretry: 1\ndata:\n\n", |request| {
-        match request.values("Last-Event-ID").concat().as_str() {
-            "7" => events("id: 8\ndata:\n\n"),
-            "8" => events(&format!("id: 9\ndata: {ANSWER}\n\n")),
-            _ => http_answer("405 Method Not Allowed", &[], ""),
-        }
-    });
-    let (_companion, session) = session(&server, Some("early"));
     for is_answered in [false, true] {
+        let server = early("id: 7\nretry: 1\ndata:\n\n", move |request| {
+            match request.values("Last-Event-ID").concat().as_str() {
+                "7" => events("id: 8\ndata:\n\n"),
+                "8" if is_answered => events(&format!("id: 9\ndata: {ANSWER}\n\n")),
+                _ => http_answer("405 Method Not Allowed", &[], ""),
+            }
+        });
+        let (_companion, session) = session(&server, Some("early"));
         let mut stream = call(&session, "x");
         while stream.line().is_some() {}
-        let ids: &[&str] = if is_answered { &["7", "8"] } else { &["7"] };
-        for id in ids {
-            let mut rest = Listening::get(&session, &format!("Last-Event-ID: {id}\r\n"));
-            while rest.line().is_some() {}
+        let again = |id: &str| Listening::get(&session, &format!("Last-Event-ID: {id}\r\n"));
+        let mut rest = again("7");
+        while rest.line().is_some() {}
+        let mut rest = again("8");
+        if is_answered {
+            assert_eq!(rest.next().unwrap()["result"], json!({"content": []}));
+            assert_eq!(again("9").status, 405, "it was answered");
+        } else {
+            cut_of(rest, "the rest of the rest");
         }
     }
-    assert_eq!(Listening::get(&session, "Last-Event-ID: 9\r\n").status, 405, "it was answered");
 }
 
 #[test]
+fn who_has_the_answer_is_not_told_that_it_was_cut() {
+    let event: &'static str = Box::leak(format!("id: 7\ndata: {ANSWER}\n\n").into_boxed_str());
+    let server = early(event, |_| http_answer("405 Method Not Allowed", &[], ""));
+    let (_companion, session) = session(&server, Some("early"));
+    assert!(call(&session, "x").next().unwrap()["result"].is_object());
+    assert_eq!(Listening::get(&session, "Last-Event-ID: 7\r\n").status, 405);
+}
+
+/// Also if the server's own stream goes on.
+#[test]
 fn a_client_of_the_workspace_that_comes_back_in_vain_is_told_too() {
-    let server = early("id: 7\nretry: 60000\ndata:\n\n", |_| http_answer("405 Method Not Allowed", &[], ""));
-    let (_companion, session) = session(&server, None);
-    let mut stream = call(&session, "early__x");
-    assert_eq!(stream.line().unwrap(), "id: early+7");
-    drop(stream);
-    cut_of(Listening::get(&session, "Last-Event-ID: early+7\r\n"), "workspace");
+    for has_own_stream in [false, true] {
+        let server = early("id: 7\nretry: 60000\ndata:\n\n", move |request| {
+            if has_own_stream && request.values("Last-Event-ID").is_empty() {
+                return events(": its own\n\n");
+            }
+            http_answer("405 Method Not Allowed", &[], "")
+        });
+        let (_companion, session) = session(&server, None);
+        let mut stream = call(&session, "early__x");
+        assert_eq!(stream.line().unwrap(), "id: early+7");
+        drop(stream);
+        let rest = Listening::get(&session, "Last-Event-ID: early+7\r\n");
+        cut_of(rest, if has_own_stream { "own stream" } else { "no stream" });
+    }
 }
 
 /// In the modern era there is no GET, so nobody can go on.
