@@ -3,6 +3,7 @@
 //! On the route of one server the client sees the ids and does that itself.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use crate::changed_eras::{discovered, refusal};
 use crate::harness::mcp::message;
 use crate::harness::talker::{EVENTS_HEAD, Listening, Talker, say_result, say_status};
 use crate::harness::upstream::{Received, http_answer, json_answer};
+use crate::harness::waiting_tools::wait_for_call;
 use crate::harness::{Companion, McpSession, Upstream};
 
 /// A server with sessions that answers a call with an id and nothing more; `rest` is what it
@@ -262,6 +264,59 @@ fn a_client_of_the_workspace_that_comes_back_in_vain_is_told_too() {
         let rest = Listening::get(&session, "Last-Event-ID: early+7\r\n");
         cut_of(rest, if has_own_stream { "own stream" } else { "no stream" });
     }
+}
+
+/// 429 and the like say nothing of the call.
+#[test]
+fn a_refusal_that_passes_is_borne() {
+    for slug in [None, Some("early")] {
+        let asked = AtomicUsize::new(0);
+        let server = early("id: 7\nretry: 60000\ndata:\n\n", move |request| {
+            if request.values("Last-Event-ID").is_empty() {
+                return http_answer("405 Method Not Allowed", &[], "");
+            }
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                0 => http_answer("429 Too Many Requests", &[], ""),
+                _ => events(&format!("id: 8\ndata: {ANSWER}\n\n")),
+            }
+        });
+        let (_companion, session) = session(&server, slug);
+        let mut stream = call(&session, if slug.is_none() { "early__x" } else { "x" });
+        let id = stream.line().unwrap();
+        drop(stream);
+        let again = || Listening::get(&session, &format!("Last-Event-ID: {}\r\n", &id["id: ".len()..]));
+        if slug.is_some() {
+            assert_eq!(again().status, 503);
+        }
+        assert_eq!(again().next().unwrap()["result"], json!({"content": []}), "{slug:?}");
+    }
+}
+
+/// Servers may count the events of each stream anew.
+#[test]
+fn a_call_is_not_cut_for_an_event_of_another_stream() {
+    let server = Talker::start(|me, request, socket| match request.method().as_str() {
+        "initialize" => {
+            let version = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}});
+            say_result(socket, request, &version)
+        }
+        "tools/call" if request.json()["params"]["name"] == "held" => {
+            let _ = socket.write_all(format!("{EVENTS_HEAD}id: 1\ndata:\n\n").as_bytes());
+            wait_for_call(me, "go");
+            let _ = socket.write_all(format!("data: {ANSWER}\n\n").as_bytes());
+            false
+        }
+        "tools/call" => say_result(socket, request, &json!({"content": []})),
+        "GET" => say_status(socket, "400 Bad Request"),
+        _ => say_status(socket, "202 Accepted"),
+    });
+    let (_companion, session) = session(&server, Some("early"));
+    let mut held = call(&session, "held");
+    assert_eq!(held.line().unwrap(), "id: 1");
+    assert_eq!(Listening::get(&session, "Last-Event-ID: 1\r\n").status, 503);
+    let go = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "go"}});
+    assert!(Listening::post(&session, &go).answer()["result"].is_object());
+    assert_eq!(held.next().unwrap()["result"], json!({"content": []}));
 }
 
 /// In the modern era there is no GET, so nobody can go on.

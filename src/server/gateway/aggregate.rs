@@ -222,8 +222,8 @@ impl Gateway {
             }
         };
         let asked = tokio::time::timeout(TRY_TIME, asking).await;
-        unheard.is_over = asked.is_ok();
         let asked = asked.unwrap_or(Err(UpstreamProblem::TimedOut));
+        unheard.is_over = !asked.as_ref().is_err_and(|problem| problem.may_still_run());
         self.note_try(upstream.caller(), &to.server, asked.as_ref().map(|_| ()).map_err(|problem| *problem));
         let is_result =
             |message: &Bytes| Envelope::parse(message).is_ok_and(|answer| answer.result().is_some());

@@ -255,7 +255,7 @@ impl CallUnderWay {
 
     /// The client has seen this event of its stream, and may ask for what comes after it.
     pub(super) fn may_go_on_after(&self, event_id: &[u8]) {
-        if !self.session.is_bridge() {
+        if !self.session.is_bridge() && !self.is_cancelled() {
             self.session.workspace.left_calls.note(&self.call.server_id, event_id, &self.id);
         }
     }
@@ -288,6 +288,7 @@ impl CallUnderWay {
 
 impl Drop for CallUnderWay {
     fn drop(&mut self) {
+        self.session.workspace.left_calls.leave(&self.id);
         let mut table = self.session.workspace.calls.table();
         if let Some(calls) = table.calls.get_mut(&self.id) {
             calls.retain(|call| !Arc::ptr_eq(call, &self.call));

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::answer;
 use super::event_splitter::{Fields, Part};
-use super::left_calls::cut_event;
+use super::left_calls::{InVain, cut_event};
 use super::message::{Envelope, Kind};
 use super::outward::Outward;
 use super::pauses::{DEFAULT_RETRY, MAX_RETRY};
@@ -70,6 +70,7 @@ struct Feed {
     caller: Rc<Caller>,
     session: Arc<Session>,
     slug: String,
+    server_id: String,
     events: mpsc::Sender<Vec<u8>>,
     /// The server, as it is asked now.
     upstream: Rc<RefCell<Option<Rc<Upstream>>>>,
@@ -82,6 +83,10 @@ struct Feed {
     /// How often nothing came for too long.
     quiet_times: u32,
 }
+
+/// How often, and with which pauses, it is looked whether a call's stream is over.
+const LOOKS: u32 = 20;
+const LOOK_TIME: Duration = Duration::from_millis(100);
 
 /// Which stream is opened.
 pub(super) enum Wanted {
@@ -114,6 +119,7 @@ impl ServerStream {
             caller,
             session,
             slug,
+            server_id: server_id.clone(),
             events,
             upstream: kept,
             is_aside,
@@ -139,27 +145,46 @@ impl ServerStream {
     }
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // Another stream takes its place, or none, while the client listens.
+        if self.after.is_empty() || self.events.is_closed() {
+            return;
+        }
+        let left = &self.session.workspace.left_calls;
+        if let Some(id) = left.failed(&self.server_id, &self.after, InVain::Refused) {
+            let _ = self.events.try_send(cut_event(&id, &self.slug));
+        }
+    }
+}
+
 impl Feed {
     async fn run(mut self, server: ServerRow) {
-        let server_id = server.id.clone();
         self.feed(server).await;
         self.last_id = None;
-        self.tell_if_cut(&server_id).await;
+        self.tell_if_cut().await;
     }
 
     /// If a call went on with this stream, and it will not do so any more: tells the client.
-    async fn tell_if_cut(&mut self, server_id: &str) {
+    async fn tell_if_cut(&mut self) {
         if self.last_id.is_some() || self.after.is_empty() {
             return;
         }
         let after = std::mem::take(&mut self.after);
-        if let Some(id) = self.session.workspace.left_calls.failed(server_id, &after, true) {
+        let left = &self.session.workspace.left_calls;
+        // That the client's other connection is gone may not be known yet.
+        for _ in 0..LOOKS {
+            if !left.is_under_way(&self.server_id, &after) {
+                break;
+            }
+            tokio::time::sleep(LOOK_TIME).await;
+        }
+        if let Some(id) = left.failed(&self.server_id, &after, InVain::Refused) {
             let _ = self.events.send(cut_event(&id, &self.slug)).await;
         }
     }
 
     async fn feed(&mut self, server: ServerRow) {
-        let server_id = server.id.clone();
         let mut server = Some(server);
         let mut fruitless = 0;
         loop {
@@ -181,7 +206,7 @@ impl Feed {
             if fruitless >= MAX_FRUITLESS {
                 self.last_id = None;
             }
-            self.tell_if_cut(&server_id).await;
+            self.tell_if_cut().await;
             if self.is_aside && self.last_id.is_none() {
                 return;
             }
@@ -201,7 +226,7 @@ impl Feed {
         let response = if self.is_aside || is_of_a_call {
             // Another session of the server's has nothing of it.
             let opened = upstream.session(&self.session).await?;
-            upstream.get(&opened, self.last_id.as_ref()).await?
+            upstream.get_within(upstream.patience(), &opened, self.last_id.as_ref()).await?
         } else {
             upstream.listen_after(&self.session, self.last_id.as_ref()).await?
         };
@@ -211,14 +236,15 @@ impl Feed {
         }
         let status = response.status();
         answer::drain(response).await;
+        if InVain::of(status) == InVain::NotNow {
+            return Ok(Attempt::Again { fruitful: false });
+        }
         // The event is too old, or the session another: from the beginning, then.
         let had_id = self.last_id.take().is_some();
         Ok(match status {
             _ if had_id => Attempt::Again { fruitful: false },
-            StatusCode::CONFLICT => Attempt::Again { fruitful: false },
             StatusCode::METHOD_NOT_ALLOWED => Attempt::None,
             status if status.is_client_error() => Attempt::Refused,
-            status if status.is_server_error() => Attempt::Again { fruitful: false },
             _ => Attempt::None,
         })
     }

@@ -15,9 +15,9 @@ use hyper::{Response, StatusCode};
 
 use super::answer;
 use super::calls_under_way::note_progress;
-use super::event_splitter::{EventEnds, EventSplitter, Part};
+use super::event_splitter::{EventEnds, EventSplitter, Part, is_long_answer};
 use super::in_use::Lease;
-use super::left_calls::cut_answer;
+use super::left_calls::{InVain, cut_answer, cut_event};
 use super::problem::{INTERNAL_ERROR, UpstreamProblem, rpc_error};
 use super::relay::{KEEP_ALIVE, KEEP_ALIVE_TIME, events, streamed};
 use super::relay_body::{BrokenOff, Outlet};
@@ -49,22 +49,22 @@ impl Gateway {
         let after = last_event_id.as_ref().map(|id| id.as_bytes().to_vec()).unwrap_or_default();
         let (left, is_rest) = (&session.workspace.left_calls, last_event_id.is_some());
         // Who asks for the rest of a call waits for its answer.
-        let in_vain = |is_final, otherwise: Response<AnswerBody>| {
-            let cut = left.failed(&server.id, &after, is_final).filter(|_| is_rest);
+        let in_vain = |how, otherwise: Response<AnswerBody>| {
+            let cut = left.failed(&server.id, &after, how).filter(|_| is_rest);
             cut.map_or(otherwise, |id| cut_answer(&id, server))
         };
         if caller.member.scope.limits_tools() && is_rest {
             // What comes again was not made for this token's limits: whole lists, for one.
-            return in_vain(true, method_not_allowed());
+            return in_vain(InVain::Refused, method_not_allowed());
         }
         let subscribed = Subscribed::now(session, &server.id);
         let upstream = match Upstream::open(self, caller, server.clone(), passing_headers(headers)) {
             Ok(upstream) => Rc::new(upstream),
-            Err(problem) => return in_vain(false, unavailable(server, problem)),
+            Err(problem) => return in_vain(InVain::NotNow, unavailable(server, problem)),
         };
         let lease = match upstream.lease().await {
             Ok(lease) => lease,
-            Err(problem) => return in_vain(false, unavailable(server, problem)),
+            Err(problem) => return in_vain(InVain::NotNow, unavailable(server, problem)),
         };
         let (asked, asking) = (Rc::clone(&upstream), Arc::clone(session));
         let is_of_a_call = is_rest && left.knows(&server.id, &after);
@@ -82,9 +82,9 @@ impl Gateway {
             }
             Ok(Ok(response)) => {
                 let status = response.status();
-                return in_vain(!status.is_server_error(), refused(server, status));
+                return in_vain(InVain::of(status), refused(server, status));
             }
-            Ok(Err(problem)) => return in_vain(false, unavailable(server, problem)),
+            Ok(Err(problem)) => return in_vain(InVain::NotNow, unavailable(server, problem)),
             Err(_) => opening,
         };
         let stream = SingleStream { upstream, session: Arc::clone(session), subscribed, lease, after };
@@ -92,13 +92,21 @@ impl Gateway {
     }
 }
 
+/// The rest of a call's stream, if it is that.
+struct Rest {
+    /// The last event that the client has seen; empty if it wants no rest.
+    after: Vec<u8>,
+    /// Whether anything more has come.
+    has_come: bool,
+}
+
 /// Passes a stream on as it comes, with signs of life. The session does not go idle meanwhile. Whether
-/// the stream ended behind an event, and not in one. `after` is the event it goes on after, if any.
+/// the stream ended behind an event, and not in one.
 async fn pass_pieces(
     session: &Session,
     mut body: UpstreamBody,
     outlet: &Outlet,
-    (server_id, mut after): (&str, Vec<u8>),
+    (server_id, rest): (&str, &mut Rest),
 ) -> Result<bool, BrokenOff> {
     let mut ends = EventEnds::default();
     // Looked at and not changed: progress is a sign of life of its call.
@@ -112,12 +120,20 @@ async fn pass_pieces(
             Ok(Some(frame)) => match frame.map(Frame::into_data) {
                 Ok(Ok(piece)) => {
                     ends.pass(&piece);
+                    let left = &session.workspace.left_calls;
                     for part in splitter.push(&piece) {
-                        if let Part::Event(event) = part {
-                            note_progress(session, &event);
-                            if !after.is_empty() {
-                                session.workspace.left_calls.follow(server_id, &mut after, &event);
+                        rest.has_come = true;
+                        match part {
+                            Part::Event(event) => {
+                                note_progress(session, &event);
+                                if !rest.after.is_empty() {
+                                    left.follow(server_id, &mut rest.after, &event);
+                                }
                             }
+                            Part::Piece(piece) if is_long_answer(&piece) => {
+                                left.answered_after(server_id, &rest.after);
+                            }
+                            Part::Piece(_) => {}
                         }
                     }
                     outlet.send(piece).await;
@@ -171,14 +187,20 @@ impl SingleStream {
         // The secrets may have changed while nobody listened.
         self.tell_of_change(&outlet).await;
         let Some(body) = self.opened(opening, &outlet).await else {
+            self.tell_if_cut(&self.after, InVain::Refused, &outlet).await;
             self.tell_of_change(&outlet).await;
             return Ok(());
         };
         let is_scoped = self.upstream.caller().member.scope.limits_tools();
         let is_modern = self.upstream.opened().is_some_and(|opened| opened.modern);
         if !is_scoped && !is_modern {
-            let (server_id, after) = (&self.upstream.server.id, std::mem::take(&mut self.after));
-            if pass_pieces(&self.session, body, &outlet, (server_id, after)).await? {
+            let mut rest = Rest { after: std::mem::take(&mut self.after), has_come: false };
+            let passed =
+                pass_pieces(&self.session, body, &outlet, (&self.upstream.server.id, &mut rest)).await;
+            if !rest.has_come && !rest.after.is_empty() {
+                self.tell_if_cut(&rest.after, InVain::Empty, &outlet).await;
+            }
+            if passed? {
                 self.tell_of_change(&outlet).await;
             }
             return Ok(());
@@ -189,6 +211,14 @@ impl SingleStream {
             self.tell_of_change(&outlet).await;
         }
         Ok(())
+    }
+
+    /// Tells a client that asked in vain for the rest of a call.
+    async fn tell_if_cut(&self, after: &[u8], how: InVain, outlet: &Outlet) {
+        let server = &self.upstream.server;
+        if let Some(id) = self.session.workspace.left_calls.failed(&server.id, after, how) {
+            outlet.send(cut_event(&id, server.slug.as_str())).await;
+        }
     }
 
     /// Waits for the stream, with signs of life. `None` if there is none, or other secrets are used.

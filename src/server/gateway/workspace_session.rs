@@ -159,7 +159,10 @@ impl WorkspaceSession {
             return Vec::new();
         }
         let id = envelope.params().and_then(|params| member(params, "requestId"));
-        id.map(|id| self.calls.cancel(id.get())).unwrap_or_default()
+        let Some(id) = id else { return Vec::new() };
+        let servers = self.calls.cancel(id.get());
+        self.left_calls.forget(id.get());
+        servers
     }
 
     /// What the client can be asked for, as the modern era says it. `initialize` is what the
