@@ -292,6 +292,21 @@ fn a_refusal_that_passes_is_borne() {
     }
 }
 
+/// A server that lets its client ask for ever has lost the call.
+#[test]
+fn streams_with_nothing_on_them_are_borne_five_times() {
+    let server = early("id: 7\nretry: 1\ndata:\n\n", |_| events(""));
+    let (_companion, session) = session(&server, Some("early"));
+    let mut stream = call(&session, "x");
+    while stream.line().is_some() {}
+    let again = || Listening::get(&session, "Last-Event-ID: 7\r\n");
+    for _ in 0..4 {
+        assert_eq!(again().line(), None);
+    }
+    cut_of(again(), "the fifth");
+    assert_eq!(again().line(), None);
+}
+
 /// Servers may count the events of each stream anew.
 #[test]
 fn a_call_is_not_cut_for_an_event_of_another_stream() {

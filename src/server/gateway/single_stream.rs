@@ -120,9 +120,9 @@ async fn pass_pieces(
             Ok(Some(frame)) => match frame.map(Frame::into_data) {
                 Ok(Ok(piece)) => {
                     ends.pass(&piece);
+                    rest.has_come |= !piece.is_empty();
                     let left = &session.workspace.left_calls;
                     for part in splitter.push(&piece) {
-                        rest.has_come = true;
                         match part {
                             Part::Event(event) => {
                                 note_progress(session, &event);
