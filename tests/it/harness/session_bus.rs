@@ -47,7 +47,7 @@ impl SessionBus {
         let password = bus.folder.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
         bus.start_keyring(&["--unlock"], &password);
-        Self::wait("an unlocked collection", || bus.default_collection() != "/" && !bus.is_locked());
+        Self::wait("an unlocked collection", || bus.locked() == Some(false));
         bus
     }
 
@@ -127,13 +127,23 @@ impl SessionBus {
 
     /// Whether the default collection is locked, as the Secret Service says.
     pub fn is_locked(&self) -> bool {
+        until(PATIENCE, || self.locked()).expect("the service says whether it is locked")
+    }
+
+    /// The same; `None` while there is no such collection: the service loses it for a moment when it
+    /// reads its files again.
+    fn locked(&self) -> Option<bool> {
         let property = ["string:org.freedesktop.Secret.Collection", "string:Locked"];
         let method = "org.freedesktop.DBus.Properties.Get";
-        let answer = self.ask(SECRETS, &self.default_collection(), method, &property);
-        match answer.split_whitespace().collect::<Vec<_>>()[..] {
-            ["variant", "boolean", "true"] => true,
-            ["variant", "boolean", "false"] => false,
-            _ => panic!("neither locked nor not: {answer}"),
+        let collection = self.default_collection();
+        let asked = self.asked(SECRETS, &collection, method, &property);
+        if collection == "/" || asked.code != 0 {
+            return None;
+        }
+        match asked.out.split_whitespace().collect::<Vec<_>>()[..] {
+            ["variant", "boolean", "true"] => Some(true),
+            ["variant", "boolean", "false"] => Some(false),
+            _ => panic!("neither locked nor not: {}", asked.out),
         }
     }
 
@@ -181,9 +191,13 @@ impl SessionBus {
 
     /// Calls a method: the answer without blanks around it.
     fn ask(&self, name: &str, path: &str, method: &str, arguments: &[&str]) -> String {
+        self.asked(name, path, method, arguments).expect(0).out.trim().to_owned()
+    }
+
+    fn asked(&self, name: &str, path: &str, method: &str, arguments: &[&str]) -> Ended {
         let to = format!("--dest={name}");
         let all = [&["--session", "--print-reply=literal", &to, path, method], arguments].concat();
-        run_on(self.env(), "dbus-send", &all, "").expect(0).out.trim().to_owned()
+        run_on(self.env(), "dbus-send", &all, "")
     }
 
     fn wait(what: &str, condition: impl Fn() -> bool) {
