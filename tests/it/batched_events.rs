@@ -3,12 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::harness::talker::{EVENTS_HEAD, Listening, Talker, say_result, say_status};
 use crate::harness::upstream::Received;
 use crate::harness::{Companion, McpSession};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One event, with an id and several messages in it.
 fn say_batch(socket: &mut TcpStream, id: &str, messages: &[Value], end: &str) {
@@ -108,9 +111,10 @@ fn each_message_of_a_servers_own_stream_is_heard_and_the_last_has_the_id() {
     let session = companion.session(&companion.token("default"), None);
     session.tools();
     let mut stream = Listening::get(&session, "");
-    let mut lines = Vec::new();
+    let (mut lines, began) = (Vec::new(), Instant::now());
     while !lines.iter().any(|line: &String| line.contains("tools/list_changed")) {
         lines.extend(stream.line());
+        assert!(began.elapsed() < PATIENCE, "{lines:#?}");
     }
     let at = |text: &str| lines.iter().position(|line| line.contains(text));
     let (note, id, changed) = (at("first").unwrap(), at("own-1").unwrap(), at("list_changed").unwrap());

@@ -307,6 +307,52 @@ fn streams_with_nothing_on_them_are_borne_five_times() {
     assert_eq!(again().line(), None);
 }
 
+/// A list that fails says nothing of the call.
+#[test]
+fn the_rest_of_a_call_survives_a_list_that_fails() {
+    let server = Talker::start(|me, request, socket| match request.method().as_str() {
+        "initialize" => {
+            let version = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}});
+            say_result(socket, request, &version)
+        }
+        "tools/call" if request.json()["params"]["name"] == "go" => {
+            say_result(socket, request, &json!({"content": []}))
+        }
+        "tools/call" => {
+            let _ = socket.write_all(format!("{EVENTS_HEAD}id: 7\nretry: 60000\ndata:\n\n").as_bytes());
+            false
+        }
+        "GET" if request.values("Last-Event-ID") == ["7"] => {
+            let note = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"on"}}"#;
+            let _ = socket.write_all(format!("{EVENTS_HEAD}id: 8\ndata: {note}\n\n").as_bytes());
+            wait_for_call(me, "go");
+            let _ = socket.write_all(format!("data: {ANSWER}\n\n").as_bytes());
+            false
+        }
+        "GET" => say_status(socket, "405 Method Not Allowed"),
+        "tools/list" => say_status(socket, "500 Internal Server Error"),
+        _ => say_status(socket, "202 Accepted"),
+    });
+    let (_companion, session) = session(&server, None);
+    let mut stream = call(&session, "early__x");
+    assert_eq!(stream.line().unwrap(), "id: early+7");
+    drop(stream);
+    let mut rest = Listening::get(&session, "Last-Event-ID: early+7\r\n");
+    assert_eq!(rest.next().unwrap()["params"]["data"], "on");
+    // The stream of the workspace looks at its servers every 2 s, and tells what has changed.
+    assert!(session.tools().is_empty());
+    assert_eq!(rest.next().unwrap()["method"], "notifications/tools/list_changed");
+    let go = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "early__go"}});
+    assert!(Listening::post(&session, &go).answer()["result"].is_object());
+    loop {
+        let message = rest.next().unwrap();
+        if message["id"] == 1 {
+            assert_eq!(message["result"], json!({"content": []}), "{message}");
+            break;
+        }
+    }
+}
+
 /// Servers may count the events of each stream anew.
 #[test]
 fn a_call_is_not_cut_for_an_event_of_another_stream() {

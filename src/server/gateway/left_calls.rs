@@ -62,7 +62,8 @@ struct Left {
     id: String,
     /// Whether its own stream goes on: then an equal event id is another one's.
     is_under_way: bool,
-    failures: u32,
+    /// What the last GETs for the rest have ended in, and how many in turn.
+    failures: (Option<InVain>, u32),
 }
 
 impl Left {
@@ -89,7 +90,7 @@ impl LeftCalls {
             all.pop_front();
         }
         let (server_id, event_id, id) = (server_id.to_owned(), event_id.to_owned(), id.to_owned());
-        all.push_back(Left { server_id, event_id, id, is_under_way: true, failures: 0 });
+        all.push_back(Left { server_id, event_id, id, is_under_way: true, failures: (None, 0) });
     }
 
     /// The request's own stream is over.
@@ -125,7 +126,7 @@ impl LeftCalls {
             all.retain(|left| left.server_id != server_id || !is_same_id(answer.id(), &left.id));
         }
         let Some(left) = all.iter_mut().find(|left| left.is_at(server_id, after)) else { return };
-        left.failures = 0;
+        left.failures = (None, 0);
         let id = fields.id.map(|id| id.trim_ascii().to_vec());
         if let Some(id) = id.filter(|id| !id.is_empty() && id.len() <= LONGEST_IDS) {
             after.clone_from(&id);
@@ -143,8 +144,9 @@ impl LeftCalls {
     pub(super) fn failed(&self, server_id: &str, event_id: &[u8], how: InVain) -> Option<String> {
         let mut all = self.all();
         let index = all.iter().position(|left| left.is_at(server_id, event_id))?;
-        all[index].failures += 1;
-        if all[index].failures < how.most() {
+        let failures = &mut all[index].failures;
+        *failures = (Some(how), if failures.0 == Some(how) { failures.1 + 1 } else { 1 });
+        if failures.1 < how.most() {
             return None;
         }
         all.remove(index).map(|left| left.id)
@@ -188,6 +190,8 @@ mod tests {
         left(&calls, b"e1", "8");
         assert_eq!(failed(b"e1", InVain::Refused).as_deref(), Some("8"));
         left(&calls, b"e1", "8");
+        assert!((0..4).all(|_| failed(b"e1", InVain::Empty).is_none()));
+        assert_eq!(failed(b"e1", InVain::NotNow), None, "of this kind it is the first");
         assert!((0..4).all(|_| failed(b"e1", InVain::Empty).is_none()));
         assert_eq!(failed(b"e1", InVain::Empty).as_deref(), Some("8"));
         assert!(InVain::of(StatusCode::CONFLICT) == InVain::NotNow);

@@ -170,16 +170,17 @@ impl Feed {
         if self.last_id.is_some() || self.after.is_empty() {
             return;
         }
-        let after = std::mem::take(&mut self.after);
-        let left = &self.session.workspace.left_calls;
+        let (after, left) = (&self.after, &self.session.workspace.left_calls);
         // That the client's other connection is gone may not be known yet.
         for _ in 0..LOOKS {
-            if !left.is_under_way(&self.server_id, &after) {
+            if !left.is_under_way(&self.server_id, after) {
                 break;
             }
             tokio::time::sleep(LOOK_TIME).await;
         }
-        if let Some(id) = left.failed(&self.server_id, &after, InVain::Refused) {
+        let cut = left.failed(&self.server_id, after, InVain::Refused);
+        self.after.clear();
+        if let Some(id) = cut {
             let _ = self.events.send(cut_event(&id, &self.slug)).await;
         }
     }

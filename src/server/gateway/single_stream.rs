@@ -186,10 +186,13 @@ impl SingleStream {
     async fn pass(mut self, opening: Opening, outlet: Outlet) -> Result<(), BrokenOff> {
         // The secrets may have changed while nobody listened.
         self.tell_of_change(&outlet).await;
-        let Some(body) = self.opened(opening, &outlet).await else {
-            self.tell_if_cut(&self.after, InVain::Refused, &outlet).await;
-            self.tell_of_change(&outlet).await;
-            return Ok(());
+        let body = match self.opened(opening, &outlet).await {
+            Ok(body) => body,
+            Err(how) => {
+                self.tell_if_cut(&self.after, how, &outlet).await;
+                self.tell_of_change(&outlet).await;
+                return Ok(());
+            }
         };
         let is_scoped = self.upstream.caller().member.scope.limits_tools();
         let is_modern = self.upstream.opened().is_some_and(|opened| opened.modern);
@@ -221,17 +224,21 @@ impl SingleStream {
         }
     }
 
-    /// Waits for the stream, with signs of life. `None` if there is none, or other secrets are used.
-    async fn opened(&mut self, mut opening: Opening, outlet: &Outlet) -> Option<UpstreamBody> {
+    /// Waits for the stream, with signs of life. There is none also if other secrets are used.
+    async fn opened(&mut self, mut opening: Opening, outlet: &Outlet) -> Result<UpstreamBody, InVain> {
         loop {
             let lease = &mut self.lease;
             tokio::select! {
                 biased;
                 opened = &mut opening => {
-                    return opened.ok().filter(answer::is_event_stream).map(Response::into_body);
+                    return match opened {
+                        Ok(response) if answer::is_event_stream(&response) => Ok(response.into_body()),
+                        Ok(response) => Err(InVain::of(response.status())),
+                        Err(_) => Err(InVain::NotNow),
+                    };
                 }
                 () = poll_fn(|context| if lease.poll_over(context) { Poll::Ready(()) } else { Poll::Pending }) => {
-                    return None;
+                    return Err(InVain::Refused);
                 }
                 () = tokio::time::sleep(KEEP_ALIVE_TIME) => {
                     self.session.touch();

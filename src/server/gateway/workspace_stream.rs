@@ -199,6 +199,8 @@ impl WorkspaceStream {
             tell_of_change(&self.session, &self.outlet).await;
         }
         self.session.workspace.note_seen(digest);
+        // That a server's lists rest is no reason to hear it on another stream.
+        let now: Seen = servers.iter().map(|server| (server.id.clone(), facts(server))).collect();
         let before = self.seen.replace(now.clone());
         self.servers.retain(|id, _| now.contains_key(id));
         for server in servers {
