@@ -93,6 +93,7 @@ mod redirects;
 mod reference;
 mod request_smuggling;
 mod resuming;
+mod resuming_in_vain;
 mod rmcp_client;
 mod rotation;
 mod scoped_streams;
