@@ -4,12 +4,17 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::talker::{EVENTS_HEAD, Listening, Talker, say_result, say_status};
 use crate::harness::upstream::http_answer;
 use crate::harness::waiting_tools::wait_for_call;
 use crate::resuming::{ANSWER, call, cut_of, early, events, session};
+
+/// The answer of a server without sessions to `initialize`.
+fn with_tools() -> Value {
+    json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}})
+}
 
 /// It waits for an answer that nobody has any more.
 #[test]
@@ -138,10 +143,7 @@ fn streams_with_nothing_on_them_are_borne_five_times() {
 #[test]
 fn the_rest_of_a_call_survives_a_list_that_fails() {
     let server = Talker::start(|me, request, socket| match request.method().as_str() {
-        "initialize" => {
-            let version = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}});
-            say_result(socket, request, &version)
-        }
+        "initialize" => say_result(socket, request, &with_tools()),
         "tools/call" if request.json()["params"]["name"] == "go" => {
             say_result(socket, request, &json!({"content": []}))
         }
@@ -184,10 +186,7 @@ fn the_rest_of_a_call_survives_a_list_that_fails() {
 #[test]
 fn a_call_is_not_cut_for_an_event_of_another_stream() {
     let server = Talker::start(|me, request, socket| match request.method().as_str() {
-        "initialize" => {
-            let version = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}});
-            say_result(socket, request, &version)
-        }
+        "initialize" => say_result(socket, request, &with_tools()),
         "tools/call" if request.json()["params"]["name"] == "held" => {
             let _ = socket.write_all(format!("{EVENTS_HEAD}id: 1\ndata:\n\n").as_bytes());
             wait_for_call(me, "go");
